@@ -1,0 +1,114 @@
+"""`lw run`, `lw resume`, `lw init`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from loopwright import system
+from loopwright.cli import words
+from loopwright.cli.progress import Progress
+from loopwright.errors import UsageError
+from loopwright.pipeline.supervisor import Ending
+from loopwright.system import System
+
+_EXIT = {"succeeded": 0, "rejected": words.REJECTED}
+
+
+@words.command(words.root, "init", example="lw init flights && lw run flights/pipeline.py", workspace=False)
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+def init(folder: Path, as_json: bool) -> None:
+    """Write a pipeline that runs as it is, to change into your own."""
+    target = folder / "pipeline.py"
+    if target.exists():
+        raise UsageError(f"{target} is there already", fix="name another folder: lw init FOLDER")
+    folder.mkdir(parents=True, exist_ok=True)
+    target.write_text((Path(__file__).parent / "template.py").read_text(encoding="utf-8"), encoding="utf-8")
+    if as_json:
+        words.print_json({"file": str(target)})
+    else:
+        click.echo(f"wrote {target}\nrun it: lw run {shlex.quote(str(target))}")
+
+
+@words.command(words.root, "run", example="lw run pipeline.py --param limit=100")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--pipeline", default="", metavar="NAME", help="Which one, where the file declares several.")
+@click.option(
+    "--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE",
+    help="Value of a parameter, read as its annotated type; paths are relative to the file's folder.",
+)  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For whatever draws random numbers."
+)
+@click.option("--fresh", is_flag=True, help="Run every step, whatever was done before.")
+def run(
+    file: Path,
+    pipeline: str,
+    parameters: tuple[str, ...],
+    seed: int,
+    fresh: bool,
+    project: Path | None,
+    flags: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Run the pipeline that FILE declares. What was done before and is unchanged is reused."""
+    if not file.is_file():
+        raise UsageError(f"there is no file {str(file)!r}", fix="write the path of a Python file, or make one: lw init")
+    folder = project or _project_of(file)
+    opened = system.open(folder, flags=words.pairs(flags, "--set"))
+    given: dict[str, Any] = dict(words.pairs(parameters, "--param"))
+    progress = Progress.for_terminal(quiet=as_json)
+    with progress:
+        ending = opened.run(file, pipeline=pipeline, parameters=given, seed=seed, fresh=fresh, on_report=progress.hear)
+    _end(opened, ending, progress, as_json=as_json)
+
+
+@words.command(words.root, "resume", example="lw resume last")
+@click.argument("run_id", metavar="RUN")
+def resume(run_id: str, project: Path | None, flags: tuple[str, ...], as_json: bool) -> None:
+    """Take up a run that failed, was cancelled or interrupted. RUN is an id, part of one, or `last`."""
+    opened = words.opened(project, flags)
+    progress = Progress.for_terminal(quiet=as_json)
+    with progress:
+        ending = opened.resume(run_id, on_report=progress.hear)
+    _end(opened, ending, progress, as_json=as_json)
+
+
+def _project_of(file: Path) -> Path:
+    """A workspace lies beside the file, unless the settings say otherwise."""
+    return file.resolve().parent
+
+
+def _end(opened: System, ending: Ending, progress: Progress, *, as_json: bool) -> None:
+    if as_json:
+        words.print_json(_told(ending))
+    else:
+        progress.end(ending, _resume_command(opened, ending))
+    if ending.is_usage:
+        sys.exit(words.WRONG_USAGE)
+    sys.exit(_EXIT.get(ending.status, words.FAILED))
+
+
+def _told(ending: Ending) -> dict[str, Any]:
+    executions = [
+        {"step": report.step, "status": report.status, "seconds": report.seconds}
+        for report in ending.executions.values()
+    ]
+    told: dict[str, Any] = {"run": ending.run or None, "status": ending.status or "failed", "executions": executions}
+    if ending.error:
+        told["error"] = {"kind": ending.error.kind, "message": ending.error.message, "where": ending.error.where}
+    return told
+
+
+def _resume_command(opened: System, ending: Ending) -> str:
+    """As it must be typed from here."""
+    command = f"lw resume {ending.run}"
+    here = system.find_project(Path.cwd())
+    chosen = opened.settings.chosen["workspace"].origin
+    if chosen == "--set":
+        return f"{command} --set workspace={shlex.quote(str(opened.workspace))}"
+    return command if here == opened.folder else f"{command} --project {shlex.quote(str(opened.folder))}"

@@ -1,0 +1,92 @@
+"""How things read in a terminal: tables, durations, sizes, times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import click
+
+from loopwright.errors import UsageError
+
+_COLOURS = {
+    "succeeded": "green",
+    "ran": "green",
+    "reused": "cyan",
+    "running": "blue",
+    "waiting": "yellow",
+    "interrupted": "yellow",
+    "cancelled": "yellow",
+    "rejected": "magenta",
+    "failed": "red",
+}
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def columns(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
+    """Rows aligned; colour codes take no room.
+
+    >>> print(columns([["load", "ran"], ["transform", "reused"]]))
+    load       ran
+    transform  reused
+    """
+    table = [list(header), *map(list, rows)] if header else [list(row) for row in rows]
+    if not table:
+        return ""
+    widths = [max(len(click.unstyle(row[i])) for row in table) for i in range(len(table[0]))]
+    lines = []
+    for row in table:
+        cells = [cell + " " * (width - len(click.unstyle(cell))) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def status(word: str) -> str:
+    return click.style(word, fg=_COLOURS.get(word))
+
+
+def seconds(value: float | None) -> str:
+    """
+    >>> seconds(0.0123), seconds(75), seconds(4000), seconds(None)
+    ('0.01 s', '1 min 15 s', '1 h 06 min', '')
+    """
+    if value is None:
+        return ""
+    if value < 60:
+        return f"{value:.2f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def size(value: int | None) -> str:
+    """
+    >>> size(512), size(1536), size(3 << 30), size(None)
+    ('512 B', '1.5 KiB', '3.0 GiB', '')
+    """
+    if value is None:
+        return ""
+    if value < 1024:
+        return f"{value} B"
+    amount = float(value)
+    for unit in ("KiB", "MiB", "GiB"):
+        amount /= 1024
+        if amount < 1024:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1024:.1f} TiB"
+
+
+def moment(value: datetime | None) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if value else ""
+
+
+def duration(text: str) -> float:
+    """Seconds from text with a unit. Raises UsageError.
+
+    >>> duration("90s"), duration("30d")
+    (90.0, 2592000.0)
+    """
+    number, unit = text[:-1], text[-1:]
+    try:
+        return float(number) * _UNITS[unit]
+    except (ValueError, KeyError):
+        raise UsageError(f"{text!r} is no duration", fix="write a number and s, m, h, d or w: 30d") from None

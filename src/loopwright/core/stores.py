@@ -1,0 +1,141 @@
+"""What the layers above ask of a store. Split by noun; every write is one transaction that also writes its event.
+
+Two families implement these: `loopwright.store` (SQLite, PostgreSQL) and `loopwright.testing` (memory). Both pass
+`loopwright.testing.conformance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from loopwright.core.artifact import Artifact, Blob
+from loopwright.core.event import Cause, Event
+from loopwright.core.run import Execution, Failure, Lease, Run, RunStatus
+
+
+class Runs(Protocol):
+    def request(self, run: Run, cause: Cause) -> tuple[Run, bool]:
+        """Record a new run, unless one with the same request key is unfinished: then that one and False.
+
+        Decided by the database, so that two processes asking at once get one run.
+        """
+        ...
+
+    def get(self, name: str) -> Run:
+        """By id, by any part of an id that fits one run only, or `last`. Raises RunNotFound."""
+        ...
+
+    def list(self, *, limit: int = 20, pipeline: str | None = None) -> Sequence[Run]:
+        """Newest first."""
+        ...
+
+    def acquire(
+        self, lease: Lease, cause: Cause, artifacts: Sequence[Artifact], *, is_alive: Callable[[str], bool | None]
+    ) -> Lease:
+        """Take the run, unless somebody holds it; the token of `lease` is ignored, the fresh one is returned.
+
+        `artifacts` are what the lease names: code, environment, difference. Reopens a finished run. Raises LeaseLost,
+        naming the holder, when the run is held or its request already runs.
+        """
+        ...
+
+    def heartbeat(self, lease: Lease, expires_at: datetime) -> Run:
+        """Extend the lease. Raises LeaseLost when another worker has the run. Not an event: nothing changed."""
+        ...
+
+    def finish(self, lease: Lease, status: RunStatus, cause: Cause, error: Failure | None = None) -> Run:
+        """Raises LeaseLost when another worker has the run."""
+        ...
+
+    def request_cancel(self, run_id: str, cause: Cause) -> Run:
+        """Ask whoever holds the run to stop; a finished run stays as it is."""
+        ...
+
+
+class Executions(Protocol):
+    def save(
+        self, lease: Lease, executions: Sequence[Execution], cause: Cause, artifacts: Sequence[Artifact] = ()
+    ) -> None:
+        """Write the executions as they are now, with the artifacts they made. Raises LeaseLost."""
+        ...
+
+    def of_run(self, run_id: str) -> Sequence[Execution]:
+        """In dependency order."""
+        ...
+
+    def of_runs(self, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """How many executions of each status each run has."""
+        ...
+
+    def reusable(self, key: str) -> Execution | None:
+        """The newest execution that ran under this key and whose output is not forgotten."""
+        ...
+
+
+class Artifacts(Protocol):
+    def get(self, digest: str) -> Artifact:
+        """Raises ArtifactNotFound."""
+        ...
+
+    def list(self) -> Sequence[Artifact]: ...
+
+    def unreferenced(self, *, before: datetime | None = None) -> Sequence[Artifact]:
+        """Artifacts that nothing needs: no execution, no lease, no composite.
+
+        With `before`, an execution of a run that finished earlier does not count, unless that run is the newest
+        succeeded one of its pipeline.
+        """
+        ...
+
+    def forget_unreferenced(self, cause: Cause, *, before: datetime | None = None) -> Sequence[Artifact]:
+        """Drop the records of what is unreferenced at this moment, and say which they were.
+
+        Executions keep the digest of a forgotten output, and will not be reused.
+        """
+        ...
+
+
+class Events(Protocol):
+    def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        """In the order they were committed."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content by digest. Knows nothing of runs."""
+
+    def put(self, content: bytes | Path) -> Blob:
+        """Store bytes or the content of a file; whole and durable when this returns. Equal content is stored once."""
+        ...
+
+    def read(self, digest: str) -> bytes:
+        """Raises ArtifactCorrupted when the content is not what its digest says, ArtifactNotFound when it is gone."""
+        ...
+
+    def local(self, digest: str) -> AbstractContextManager[Path]:
+        """A verified file to read from, for content too big for memory or read in place. Raises like `read`."""
+        ...
+
+    def has(self, digest: str, size_bytes: int) -> bool:
+        """Whether content of that size is there; a look, not a verification."""
+        ...
+
+    def list(self) -> Iterator[Blob]: ...
+
+    def delete(self, digests: Iterable[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """The memory of a workspace."""
+
+    runs: Runs
+    executions: Executions
+    artifacts: Artifacts
+    events: Events
+    blobs: Blobs

@@ -1,0 +1,1 @@
+"""Steps, pipelines, and what runs them. Knows nothing of what flows through."""

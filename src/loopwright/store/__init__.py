@@ -1,0 +1,1 @@
+"""The memory: metadata in SQLite or PostgreSQL, content in a folder or an object store."""

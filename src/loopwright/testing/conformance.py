@@ -1,0 +1,302 @@
+"""What every implementation of the stores must do. Subclass a suite and give it a fixture `stores`.
+
+class TestSqlite(StoresConformance):
+    @pytest.fixture
+    def stores(self, tmp_path): ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from loopwright.core.artifact import Artifact
+from loopwright.core.event import Cause
+from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
+from loopwright.core.stores import Blobs, Stores
+from loopwright.errors import ArtifactNotFound, LeaseLost, LoopwrightError, RunNotFound
+from loopwright.testing.clock import START
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def cause(seconds: float = 0, reason: str = "a test") -> Cause:
+    return Cause(actor="tester", at=at(seconds), reason=reason)
+
+
+def a_run(name: str = "first", *, request: str | None = None, seconds: float = 0, pipeline: str = "flights") -> Run:
+    return Run(
+        id=name,
+        pipeline=pipeline,
+        file="/work/flights.py",
+        parameters={"year": 2013, "carriers": ["AA", "ÜA"]},
+        seed=7,
+        request_key=request or name,
+        status=RunStatus.RUNNING,
+        created_at=at(seconds),
+    )
+
+
+def a_lease(run_id: str = "first", *, holder: str = "worker-1", seconds: float = 0) -> Lease:
+    return Lease(run_id=run_id, token=0, holder=holder, acquired_at=at(seconds), expires_at=at(seconds + 5))
+
+
+def an_artifact(digest: str, *, parts: tuple[str, ...] = (), run_id: str = "first") -> Artifact:
+    return Artifact(
+        digest=digest,
+        kind="value",
+        format="json",
+        size_bytes=2,
+        created_at=START,
+        run_id=run_id,
+        step="load",
+        parts=parts,
+    )
+
+
+def alive(_holder: str) -> bool | None:
+    return True
+
+
+def dead(_holder: str) -> bool | None:
+    return False
+
+
+def refusal(error: type[LoopwrightError], call: object, *args: object, **options: object) -> str:
+    """The message of the error that the call must raise."""
+    assert callable(call)
+    try:
+        call(*args, **options)
+    except error as raised:
+        return str(raised)
+    raise AssertionError(f"{call} should have raised {error.__name__}")
+
+
+def start(stores: Stores, name: str = "first", *, seconds: float = 0, pipeline: str = "flights") -> Lease:
+    stores.runs.request(a_run(name, seconds=seconds, pipeline=pipeline), cause(seconds))
+    return stores.runs.acquire(a_lease(name, seconds=seconds), cause(seconds), [], is_alive=alive)
+
+
+def ran(lease: Lease, step: str = "load", *, key: str = "key", output: str = "out", seconds: float = 1) -> Execution:
+    return Execution(
+        run_id=lease.run_id,
+        step=step,
+        position=0,
+        status=ExecutionStatus.RAN,
+        key=key,
+        parameters={"limit": 3},
+        inputs={"raw": "in"},
+        output=output,
+        token=lease.token,
+        attempt=1,
+        started_at=at(seconds),
+        finished_at=at(seconds + 1),
+        seconds=1.0,
+        peak_memory_bytes=1 << 40,
+    )
+
+
+class StoresConformance:
+    """Runs, executions, artifacts and events."""
+
+    def test_a_run_comes_back_as_it_was_requested(self, stores: Stores) -> None:
+        run, is_new = stores.runs.request(a_run(), cause())
+        assert is_new
+        assert stores.runs.get("first") == run == a_run()
+
+    def test_the_same_request_while_one_is_unfinished_gives_the_unfinished_run(self, stores: Stores) -> None:
+        stores.runs.request(a_run("first", request="same"), cause())
+        run, is_new = stores.runs.request(a_run("second", request="same"), cause())
+        assert (run.id, is_new) == ("first", False)
+
+    def test_the_same_request_after_the_first_finished_is_a_new_run(self, stores: Stores) -> None:
+        stores.runs.finish(start(stores), RunStatus.SUCCEEDED, cause(1))
+        assert stores.runs.request(a_run("second", request="first"), cause(2))[1]
+
+    def test_runs_are_found_by_part_of_the_id_and_by_last(self, stores: Stores) -> None:
+        stores.runs.request(a_run("20260101-aa"), cause())
+        stores.runs.request(a_run("20260102-ab", seconds=1), cause(1))
+        assert stores.runs.get("aa").id == "20260101-aa"
+        assert stores.runs.get("last").id == "20260102-ab"
+        assert "several" in refusal(RunNotFound, stores.runs.get, "2026")
+        assert "'zz'" in refusal(RunNotFound, stores.runs.get, "zz")
+        assert "'%'" in refusal(RunNotFound, stores.runs.get, "%")
+
+    def test_runs_are_listed_newest_first(self, stores: Stores) -> None:
+        for number, pipeline in enumerate(["a", "b", "a"]):
+            stores.runs.request(a_run(str(number), seconds=number, pipeline=pipeline), cause())
+        assert [run.id for run in stores.runs.list()] == ["2", "1", "0"]
+        assert [run.id for run in stores.runs.list(limit=1)] == ["2"]
+        assert [run.id for run in stores.runs.list(pipeline="a")] == ["2", "0"]
+
+    def test_a_held_run_cannot_be_taken(self, stores: Stores) -> None:
+        start(stores)
+        message = refusal(LeaseLost, stores.runs.acquire, a_lease(holder="worker-2"), cause(1), [], is_alive=alive)
+        assert "worker-1" in message
+
+    def test_a_run_whose_lease_expired_is_taken_with_a_higher_token(self, stores: Stores) -> None:
+        first = start(stores)
+        second = stores.runs.acquire(a_lease(holder="worker-2", seconds=6), cause(6), [], is_alive=alive)
+        assert second.token == first.token + 1
+        assert stores.runs.get("first").lease == second
+
+    def test_a_run_whose_worker_is_known_to_be_dead_is_taken_at_once(self, stores: Stores) -> None:
+        start(stores)
+        assert stores.runs.acquire(a_lease(holder="worker-2", seconds=1), cause(1), [], is_alive=dead).token == 2
+
+    def test_a_worker_that_comes_back_late_cannot_write(self, stores: Stores) -> None:
+        late = start(stores)
+        stores.runs.acquire(a_lease(holder="worker-2", seconds=6), cause(6), [], is_alive=alive)
+        refusal(LeaseLost, stores.executions.save, late, [ran(late)], cause(7), [an_artifact("out")])
+        refusal(LeaseLost, stores.runs.heartbeat, late, at(20))
+        refusal(LeaseLost, stores.runs.finish, late, RunStatus.SUCCEEDED, cause(7))
+        assert stores.executions.of_run("first") == []
+        assert stores.artifacts.list() == []
+        assert stores.runs.get("first").status is RunStatus.RUNNING
+
+    def test_a_finished_run_takes_no_more_writes_from_its_own_worker(self, stores: Stores) -> None:
+        lease = start(stores)
+        stores.runs.finish(lease, RunStatus.CANCELLED, cause(1))
+        assert "finished" in refusal(LeaseLost, stores.executions.save, lease, [ran(lease)], cause(2))
+
+    def test_a_heartbeat_extends_the_lease_and_writes_no_event(self, stores: Stores) -> None:
+        lease = start(stores)
+        before = len(stores.events.list())
+        run = stores.runs.heartbeat(lease, at(60))
+        assert run.lease
+        assert run.lease.expires_at == at(60)
+        assert len(stores.events.list()) == before
+
+    def test_a_finished_run_keeps_its_error_and_can_be_taken_up_again(self, stores: Stores) -> None:
+        lease = start(stores)
+        error = Failure(kind="ValueError", message="no rows", where="flights.py:3", traceback="...")
+        assert stores.runs.finish(lease, RunStatus.FAILED, cause(1), error).error == error
+        stores.runs.acquire(a_lease(seconds=2), cause(2), [], is_alive=alive)
+        run = stores.runs.get("first")
+        assert (run.status, run.error, run.finished_at) == (RunStatus.RUNNING, None, None)
+
+    def test_a_failed_run_is_not_reopened_beside_its_own_repetition(self, stores: Stores) -> None:
+        stores.runs.finish(start(stores), RunStatus.FAILED, cause(1))
+        stores.runs.request(a_run("second", request="first", seconds=2), cause(2))
+        message = refusal(LeaseLost, stores.runs.acquire, a_lease(seconds=3), cause(3), [], is_alive=alive)
+        assert "second" in message
+
+    def test_a_cancel_is_told_to_the_worker_by_its_heartbeat(self, stores: Stores) -> None:
+        lease = start(stores)
+        stores.runs.request_cancel("first", cause(1))
+        assert stores.runs.heartbeat(lease, at(9)).cancel_requested_at == at(1)
+
+    def test_a_finished_run_is_not_cancelled(self, stores: Stores) -> None:
+        stores.runs.finish(start(stores), RunStatus.SUCCEEDED, cause(1))
+        assert stores.runs.request_cancel("first", cause(2)).cancel_requested_at is None
+
+    def test_an_execution_comes_back_as_it_was_saved(self, stores: Stores) -> None:
+        lease = start(stores)
+        stores.executions.save(lease, [ran(lease)], cause(1), [an_artifact("out")])
+        assert stores.executions.of_run("first") == [ran(lease)]
+        failed = replace(ran(lease), status=ExecutionStatus.FAILED, error=Failure(kind="E", message="m"), output=None)
+        stores.executions.save(lease, [failed], cause(2))
+        assert stores.executions.of_run("first") == [failed]
+
+    def test_executions_are_counted_by_status(self, stores: Stores) -> None:
+        lease = start(stores)
+        steps = [ran(lease, "a"), ran(lease, "b"), replace(ran(lease, "c"), status=ExecutionStatus.FAILED)]
+        stores.executions.save(lease, steps, cause(1))
+        assert stores.executions.of_runs(["first", "other"]) == {"first": {"ran": 2, "failed": 1}}
+
+    def test_only_what_ran_and_is_still_there_is_reusable(self, stores: Stores) -> None:
+        lease = start(stores)
+        stores.executions.save(lease, [ran(lease)], cause(1), [an_artifact("out")])
+        found = stores.executions.reusable("key")
+        assert found
+        assert found.output == "out"
+        assert stores.executions.reusable("other") is None
+        stores.executions.save(lease, [replace(ran(lease), status=ExecutionStatus.FAILED)], cause(2))
+        assert stores.executions.reusable("key") is None
+
+    def test_a_reuse_of_a_collected_output_is_refused_whole(self, stores: Stores) -> None:
+        lease = start(stores)
+        reused = replace(ran(lease), status=ExecutionStatus.REUSED, reused_from="zero")
+        refusal(ArtifactNotFound, stores.executions.save, lease, [reused], cause(1))
+        assert stores.executions.of_run("first") == []
+
+    def test_artifacts_are_recorded_with_what_names_them(self, stores: Stores) -> None:
+        lease = start(stores)
+        stores.executions.save(lease, [ran(lease)], cause(1), [an_artifact("out"), an_artifact("out")])
+        assert stores.artifacts.get("out") == an_artifact("out")
+        refusal(ArtifactNotFound, stores.artifacts.get, "other")
+
+    def test_what_anything_refers_to_is_never_forgotten(self, stores: Stores) -> None:
+        stores.runs.request(a_run(), cause())
+        code = replace(a_lease(), code="code", environment="environment", git_diff="diff")
+        named = [an_artifact(name) for name in ("code", "environment", "diff")]
+        lease = stores.runs.acquire(code, cause(), named, is_alive=alive)
+        kept = [an_artifact("out", parts=("part",)), an_artifact("part"), an_artifact("log"), an_artifact("loose")]
+        stores.executions.save(lease, [replace(ran(lease), log="log")], cause(1), kept)
+        assert [artifact.digest for artifact in stores.artifacts.unreferenced()] == ["loose"]
+        assert [artifact.digest for artifact in stores.artifacts.forget_unreferenced(cause(2))] == ["loose"]
+        remaining = {artifact.digest for artifact in stores.artifacts.list()}
+        assert remaining == {"code", "diff", "environment", "log", "out", "part"}
+
+    def test_old_outputs_are_forgotten_but_not_those_of_the_newest_success(self, stores: Stores) -> None:
+        for number in range(3):
+            lease = start(stores, f"run-{number}", seconds=10 * number)
+            output = f"out-{number}"
+            stores.executions.save(lease, [ran(lease, output=output)], cause(10 * number), [an_artifact(output)])
+            status = RunStatus.FAILED if number == 2 else RunStatus.SUCCEEDED
+            stores.runs.finish(lease, status, cause(10 * number + 1))
+        old = stores.artifacts.unreferenced(before=at(100))
+        assert [artifact.digest for artifact in old] == ["out-0", "out-2"]
+        assert [artifact.digest for artifact in stores.artifacts.unreferenced(before=at(5))] == ["out-0"]
+
+    def test_every_change_is_told_in_order_with_who_what_when_and_why(self, stores: Stores) -> None:
+        lease = start(stores)
+        stores.executions.save(lease, [ran(lease)], cause(1), [an_artifact("out")])
+        stores.runs.request_cancel("first", cause(2, "too slow"))
+        stores.runs.finish(lease, RunStatus.CANCELLED, cause(3))
+        stores.runs.acquire(a_lease(seconds=4), cause(4), [], is_alive=alive)
+        trail = stores.events.list(subject="run:first")
+        told = ["RunRequested", "RunStarted", "StepRan", "RunCancelRequested", "RunCancelled", "RunResumed"]
+        assert [event.kind for event in trail] == told
+        assert [event.number for event in trail] == sorted(event.number for event in trail)
+        assert trail[3].cause == cause(2, "too slow")
+        assert trail[2].data["step"] == "load"
+        after = stores.events.list(after=trail[2].number, limit=1)
+        assert [event.kind for event in after] == ["RunCancelRequested"]
+
+
+class BlobsConformance:
+    """Content by digest. Give it a fixture `blobs`."""
+
+    def test_content_comes_back_by_its_digest(self, blobs: Blobs, tmp_path: Path) -> None:
+        for content in (b"", b"flights", bytes(3_000_000)):
+            blob = blobs.put(content)
+            assert blob.digest == hashlib.sha256(content).hexdigest()
+            assert blob.size_bytes == len(content)
+            assert blobs.read(blob.digest) == content
+            with blobs.local(blob.digest) as path:
+                assert path.read_bytes() == content
+
+    def test_a_file_is_stored_as_its_content(self, blobs: Blobs, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.write_bytes(b"flights")
+        assert blobs.put(source).digest == blobs.put(b"flights").digest
+        assert source.read_bytes() == b"flights"
+
+    def test_equal_content_is_stored_once(self, blobs: Blobs, tmp_path: Path) -> None:
+        blobs.put(b"same")
+        blobs.put(b"same")
+        assert [blob.size_bytes for blob in blobs.list()] == [4]
+
+    def test_content_that_is_not_there_is_said_to_be_gone(self, blobs: Blobs, tmp_path: Path) -> None:
+        digest = blobs.put(b"gone").digest
+        assert blobs.has(digest, 4)
+        assert not blobs.has(digest, 5)
+        blobs.delete([digest, "f" * 64])
+        assert not blobs.has(digest, 4)
+        assert digest in refusal(ArtifactNotFound, blobs.read, digest)
+        assert list(blobs.list()) == []

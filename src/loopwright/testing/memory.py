@@ -1,0 +1,269 @@
+"""The stores, in memory: the twins of `loopwright.store`, for tests that take no time. Nothing outlives the process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from loopwright.core.artifact import Artifact, Blob
+from loopwright.core.clock import Clock
+from loopwright.core.event import Cause, Event
+from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
+from loopwright.core.stores import Stores
+from loopwright.errors import ArtifactCorrupted, ArtifactNotFound, LeaseLost
+from loopwright.store.artifacts import closure
+from loopwright.store.executions import event_data
+from loopwright.store.runs import only_run, refuse_if_held, refuse_stale
+from loopwright.testing.clock import START, HandClock
+
+
+@dataclass
+class _State:
+    """What all the twins share, and the lock that makes each change one transaction."""
+
+    lock: RLock = field(default_factory=RLock)
+    runs: dict[str, Run] = field(default_factory=dict)
+    leases: list[Lease] = field(default_factory=list)
+    executions: dict[tuple[str, str], Execution] = field(default_factory=dict)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def record(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any] | None = None) -> None:
+        kept = json.loads(json.dumps(data or {}))
+        self.events.append(Event(kind=kind, subject=subject, cause=cause, data=kept, number=len(self.events) + 1))
+
+    def add(self, artifacts: Iterable[Artifact]) -> None:
+        for artifact in artifacts:
+            self.artifacts.setdefault(artifact.digest, artifact)
+
+    def check(self, lease: Lease) -> Run:
+        run = self.runs.get(lease.run_id)
+        held = run.lease if run else None
+        refuse_stale(lease, held.token if held else None, run.finished_at if run else None)
+        assert run is not None
+        return run
+
+    def rank(self) -> list[Run]:
+        return sorted(self.runs.values(), key=lambda run: (run.created_at, run.id), reverse=True)
+
+
+def memory_stores(clock: Clock | None = None) -> Stores:
+    """A fresh, empty memory.
+
+    >>> memory_stores().runs.list()
+    []
+    """
+    state = _State()
+    return Stores(
+        runs=MemoryRuns(state),
+        executions=MemoryExecutions(state),
+        artifacts=MemoryArtifacts(state),
+        events=MemoryEvents(state),
+        blobs=MemoryBlobs(clock or HandClock()),
+    )
+
+
+class MemoryRuns:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def request(self, run: Run, cause: Cause) -> tuple[Run, bool]:
+        with self._state.lock:
+            for known in self._state.runs.values():
+                if known.request_key == run.request_key and known.finished_at is None:
+                    return known, False
+            self._state.runs[run.id] = run
+            data = {"pipeline": run.pipeline, "parameters": dict(run.parameters), "seed": run.seed}
+            self._state.record("RunRequested", f"run:{run.id}", cause, data)
+            return run, True
+
+    def get(self, name: str) -> Run:
+        if name in self._state.runs:
+            return self._state.runs[name]
+        return only_run(name, [run for run in self._state.rank() if name == "last" or name in run.id][:2])
+
+    def list(self, *, limit: int = 20, pipeline: str | None = None) -> Sequence[Run]:
+        return [run for run in self._state.rank() if pipeline in (None, run.pipeline)][:limit]
+
+    def acquire(
+        self, lease: Lease, cause: Cause, artifacts: Sequence[Artifact], *, is_alive: Callable[[str], bool | None]
+    ) -> Lease:
+        with self._state.lock:
+            run = only_run(lease.run_id, [run for run in self._state.runs.values() if run.id == lease.run_id])
+            refuse_if_held(run, cause.at, is_alive)
+            for rival in self._state.runs.values():
+                if rival.request_key == run.request_key and rival.finished_at is None and rival.id != run.id:
+                    raise LeaseLost(f"the same request is already running as {rival.id}", fix=f"lw show {rival.id}")
+            taken = replace(lease, token=run.lease.token + 1 if run.lease else 1)
+            self._state.add(artifacts)
+            self._state.leases.append(taken)
+            self._state.runs[run.id] = replace(
+                run, lease=taken, status=RunStatus.RUNNING, finished_at=None, cancel_requested_at=None, error=None
+            )
+            kind = "RunStarted" if taken.token == 1 else "RunResumed"
+            data = {"holder": taken.holder, "token": taken.token, "code": taken.code, "environment": taken.environment}
+            self._state.record(kind, f"run:{run.id}", cause, data)
+            return taken
+
+    def heartbeat(self, lease: Lease, expires_at: datetime) -> Run:
+        with self._state.lock:
+            run = self._state.check(lease)
+            self._state.runs[run.id] = replace(run, lease=replace(lease, expires_at=expires_at))
+            return self._state.runs[run.id]
+
+    def finish(self, lease: Lease, status: RunStatus, cause: Cause, error: Failure | None = None) -> Run:
+        with self._state.lock:
+            run = replace(self._state.check(lease), status=status, finished_at=cause.at, error=error)
+            self._state.runs[run.id] = run
+            data = {"error": error.message} if error else {}
+            self._state.record(f"Run{status.value.capitalize()}", f"run:{run.id}", cause, data)
+            return run
+
+    def request_cancel(self, run_id: str, cause: Cause) -> Run:
+        with self._state.lock:
+            run = only_run(run_id, [run for run in self._state.runs.values() if run.id == run_id])
+            if run.status.is_final or run.cancel_requested_at is not None:
+                return run
+            self._state.runs[run_id] = replace(run, cancel_requested_at=cause.at)
+            self._state.record("RunCancelRequested", f"run:{run_id}", cause)
+            return self._state.runs[run_id]
+
+
+class MemoryExecutions:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def save(
+        self, lease: Lease, executions: Sequence[Execution], cause: Cause, artifacts: Sequence[Artifact] = ()
+    ) -> None:
+        with self._state.lock:
+            self._state.check(lease)
+            known = self._state.artifacts.keys() | {artifact.digest for artifact in artifacts}
+            for execution in executions:
+                if execution.status is ExecutionStatus.REUSED and execution.output not in known:
+                    raise ArtifactNotFound(f"the output of step {execution.step!r} was collected meanwhile")
+            self._state.add(artifacts)
+            for execution in executions:
+                self._state.executions[execution.run_id, execution.step] = execution
+                kind = f"Step{execution.status.value.capitalize()}"
+                self._state.record(kind, f"run:{execution.run_id}", cause, event_data(execution))
+
+    def of_run(self, run_id: str) -> Sequence[Execution]:
+        found = [execution for execution in self._state.executions.values() if execution.run_id == run_id]
+        return sorted(found, key=lambda execution: execution.position)
+
+    def of_runs(self, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        counts = {run_id: Counter(execution.status.value for execution in self.of_run(run_id)) for run_id in run_ids}
+        return {run_id: dict(count) for run_id, count in counts.items() if count}
+
+    def reusable(self, key: str) -> Execution | None:
+        found = [
+            execution
+            for execution in self._state.executions.values()
+            if execution.key == key
+            and execution.status is ExecutionStatus.RAN
+            and execution.output in self._state.artifacts
+        ]
+        return max(found, key=lambda execution: execution.finished_at or START, default=None)
+
+
+class MemoryArtifacts:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def get(self, digest: str) -> Artifact:
+        if digest not in self._state.artifacts:
+            raise ArtifactNotFound(f"no artifact {digest}", fix="it was collected, or belongs to another workspace")
+        return self._state.artifacts[digest]
+
+    def list(self) -> Sequence[Artifact]:
+        return sorted(self._state.artifacts.values(), key=lambda artifact: (artifact.created_at, artifact.digest))
+
+    def unreferenced(self, *, before: datetime | None = None) -> Sequence[Artifact]:
+        needed = closure(self._roots(before), {a.digest: a.parts for a in self._state.artifacts.values()})
+        return [artifact for artifact in self.list() if artifact.digest not in needed]
+
+    def forget_unreferenced(self, cause: Cause, *, before: datetime | None = None) -> Sequence[Artifact]:
+        with self._state.lock:
+            unneeded = self.unreferenced(before=before)
+            for artifact in unneeded:
+                del self._state.artifacts[artifact.digest]
+                data = {"kind": artifact.kind, "size_bytes": artifact.size_bytes}
+                self._state.record("ArtifactForgotten", f"artifact:{artifact.digest}", cause, data)
+            return unneeded
+
+    def _roots(self, before: datetime | None) -> Iterator[str | None]:
+        expired = self._expired(before) if before else set()
+        for execution in self._state.executions.values():
+            if execution.run_id not in expired:
+                yield from (execution.output, execution.log)
+        for lease in self._state.leases:
+            yield from (lease.code, lease.environment, lease.git_diff)
+
+    def _expired(self, before: datetime) -> set[str]:
+        newest: dict[str, str] = {}
+        for run in self._state.rank():
+            if run.status is RunStatus.SUCCEEDED:
+                newest.setdefault(run.pipeline, run.id)
+        old = {run.id for run in self._state.runs.values() if run.finished_at and run.finished_at < before}
+        return old - set(newest.values())
+
+
+class MemoryEvents:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+        found = [e for e in self._state.events if e.number > after and subject in (None, e.subject)]
+        return found[:limit]
+
+
+class MemoryBlobs:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._content: dict[str, tuple[bytes, datetime]] = {}
+
+    def put(self, content: bytes | Path) -> Blob:
+        whole = content if isinstance(content, bytes) else content.read_bytes()
+        digest = hashlib.sha256(whole).hexdigest()
+        self._content[digest] = (whole, self._clock.now())
+        return Blob(digest=digest, size_bytes=len(whole), modified_at=self._clock.now())
+
+    def read(self, digest: str) -> bytes:
+        if digest not in self._content:
+            raise ArtifactNotFound(f"the content of artifact {digest} is gone")
+        content = self._content[digest][0]
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ArtifactCorrupted(f"the stored content of artifact {digest} is not what its digest says")
+        return content
+
+    @contextmanager
+    def local(self, digest: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="loopwright-") as folder:
+            path = Path(folder) / digest
+            path.write_bytes(self.read(digest))
+            yield path
+
+    def has(self, digest: str, size_bytes: int) -> bool:
+        return digest in self._content and len(self._content[digest][0]) == size_bytes
+
+    def list(self) -> Iterator[Blob]:
+        for digest, (content, at) in sorted(self._content.items()):
+            yield Blob(digest=digest, size_bytes=len(content), modified_at=at)
+
+    def delete(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            self._content.pop(digest, None)
+
+    def overwrite(self, digest: str, content: bytes) -> None:
+        """Damage what is stored, as a failing disk does."""
+        self._content[digest] = (content, self._clock.now())

@@ -1,0 +1,355 @@
+"""The ONNX converters of `features` and of `OneHotEncoder` (skl2onnx's knows no infrequent categories).
+
+Only operators of opset 18 and ai.onnx.ml 3. Boosters' converters are onnxmltools', registered here too.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, TypeAlias
+
+import numpy as np
+from onnx import TensorProto
+from skl2onnx import update_registered_converter  # type: ignore[import-untyped]
+from skl2onnx.common._registration import (  # type: ignore[import-untyped]
+    get_converter,
+    get_shape_calculator,
+)
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType  # type: ignore[import-untyped]
+from sklearn.ensemble import (  # type: ignore[import-untyped]
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.preprocessing import OneHotEncoder  # type: ignore[import-untyped]
+
+from loopwright.errors import DeclarationError
+from loopwright.transform import features
+from loopwright.transform.inputs import MISSING_TIME, Array
+
+Skl: TypeAlias = Any  # skl2onnx has no types: its scope, operator and container
+
+_TYPES = {"f": TensorProto.FLOAT, "d": TensorProto.DOUBLE, "q": TensorProto.INT64, "l": TensorProto.INT64}
+
+
+class Nodes:
+    """Adds nodes to the graph under conversion; each call gives its output's name."""
+
+    def __init__(self, scope: Skl, operator: Skl, container: Skl) -> None:
+        self.scope, self.operator, self.container = scope, operator, container
+
+    def __call__(self, kind: str, *inputs: str, domain: str = "", to: str | None = None, **attributes: object) -> str:
+        output = to or self.scope.get_unique_variable_name(kind.lower())
+        name = self.scope.get_unique_operator_name(kind)
+        version = 3 if domain else 18
+        self.container.add_node(
+            kind, list(inputs), [output], op_domain=domain, op_version=version, name=name, **attributes
+        )
+        return str(output)
+
+    def const(self, value: Array | float, kind: str = "f") -> str:
+        array = np.asarray(value, dtype=kind)
+        name = self.scope.get_unique_variable_name("const")
+        self.container.add_initializer(name, _TYPES[kind], list(array.shape), array.ravel().tolist())
+        return str(name)
+
+    def cast(self, name: str, to: int) -> str:
+        output = self.scope.get_unique_variable_name("cast")
+        operator = self.scope.get_unique_operator_name("Cast")
+        self.container.add_node("Cast", [name], [output], op_version=18, name=operator, to=to)
+        return str(output)
+
+    def columns(self, to: int | None = None) -> list[str]:
+        """Every input column alone, shape (rows, 1)."""
+        found: list[str] = []
+        for variable in self.operator.inputs:
+            name = variable.full_name if to is None else self.cast(variable.full_name, to)
+            width = variable.type.shape[1]
+            found += [name] if width == 1 else [self._pick(name, index) for index in range(width)]
+        return found
+
+    def _pick(self, name: str, index: int) -> str:
+        return self("Gather", name, self.const(np.array([index]), "q"), axis=1)
+
+    def finish(self, columns: list[str]) -> None:
+        self("Concat", *columns, to=self.operator.outputs[0].full_name, axis=1)
+
+    def lookup(self, column: str, table: dict[str, int], default: int) -> str:
+        values: dict[str, Any] = {
+            "keys_strings": list(table),
+            "values_int64s": list(table.values()),
+            "default_int64": default,
+        }
+        return self("LabelEncoder", column, domain="ai.onnx.ml", **values)
+
+
+def _calendar(scope: Skl, operator: Skl, container: Skl) -> None:
+    nodes = Nodes(scope, operator, container)
+    found = [part for column in nodes.columns() for part in _calendar_parts(nodes, column, operator.raw_operator.parts)]
+    nodes.finish(found)
+
+
+def _calendar_parts(nodes: Nodes, column: str, wanted: tuple[str, ...]) -> list[str]:
+    missing = nodes("Equal", column, nodes.const(MISSING_TIME, "q"))
+    limit = nodes.const(features.LIMIT_TIME, "q"), nodes.const(-features.LIMIT_TIME, "q")
+    inside = nodes("Max", nodes("Min", column, limit[0]), limit[1])
+    parts = _Integers(nodes).calendar(nodes("Where", missing, nodes.const(0, "q"), inside))
+    nan = nodes.const(np.nan)
+    return [nodes("Where", missing, nan, nodes.cast(parts[part], TensorProto.FLOAT)) for part in wanted]
+
+
+class _Integers:
+    """Integer arithmetic as in `features.calendar`, line by line; division rounds down as Python's does."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+
+    def number(self, value: int) -> str:
+        return self.nodes.const(value, "q")
+
+    def add(self, left: str, right: str | int) -> str:
+        return self.nodes("Add", left, right if isinstance(right, str) else self.number(right))
+
+    def times(self, left: str, right: int) -> str:
+        return self.nodes("Mul", left, self.number(right))
+
+    def minus(self, left: str, *rights: str) -> str:
+        for right in rights:
+            left = self.nodes("Sub", left, right)
+        return left
+
+    def mod(self, left: str, right: int) -> str:
+        return self.nodes("Mod", left, self.number(right))
+
+    def div(self, left: str, right: int) -> str:
+        return self.nodes("Div", self.minus(left, self.mod(left, right)), self.number(right))
+
+    def where(self, condition: str, left: str, right: str) -> str:
+        return self.nodes("Where", condition, left, right)
+
+    def less(self, left: str, right: int) -> str:
+        return self.nodes("Less", left, self.number(right))
+
+    def calendar(self, times: str) -> dict[str, str]:
+        days = self.div(times, features.DAY)
+        seconds = self.div(self.mod(times, features.DAY), 1_000_000)
+        weekday = self.mod(self.add(days, 3), 7)
+        return {**self._date(days), **self._clock(seconds), **self._week(weekday)}
+
+    def _week(self, weekday: str) -> dict[str, str]:
+        return {"weekday": weekday, "is_weekend": self.where(self.less(weekday, 5), self.number(0), self.number(1))}
+
+    def _clock(self, seconds: str) -> dict[str, str]:
+        minutes = self.div(seconds, 60)
+        return {
+            "hour": self.div(seconds, 3600),
+            "minute": self.mod(minutes, 60),
+            "second": self.mod(seconds, 60),
+            "minute_of_day": minutes,
+        }
+
+    def _date(self, days: str) -> dict[str, str]:
+        shifted = self.add(days, 719_468)
+        era, of_era = self.div(shifted, 146_097), self.mod(shifted, 146_097)
+        leaps = self.minus(of_era, self.div(of_era, 1460), self.div(of_era, 146_096))
+        year = self.div(self.add(leaps, self.div(of_era, 36_524)), 365)
+        whole = self.minus(self.add(self.times(year, 365), self.div(year, 4)), self.div(year, 100))
+        of_year = self.minus(of_era, whole)
+        march = self.div(self.add(self.times(of_year, 5), 2), 153)
+        month = self.where(self.less(march, 10), self.add(march, 3), self.add(march, -9))
+        early = self.less(month, 3)
+        year = self.add(self.add(year, self.times(era, 400)), self.where(early, self.number(1), self.number(0)))
+        later = self.add(self.add(of_year, 60), self._leap(year))
+        return {
+            "year": year,
+            "quarter": self.div(self.add(month, 2), 3),
+            "month": month,
+            "day": self.add(self.minus(of_year, self.div(self.add(self.times(march, 153), 2), 5)), 1),
+            "dayofyear": self.where(early, self.add(of_year, -305), later),
+        }
+
+    def _leap(self, year: str) -> str:
+        one, zero = self.number(1), self.number(0)
+        fourth, hundredth, four_hundredth = (self.less(self.mod(year, by), 1) for by in (4, 100, 400))
+        return self.where(four_hundredth, one, self.where(hundredth, zero, self.where(fourth, one, zero)))
+
+
+def _log1p(scope: Skl, operator: Skl, container: Skl) -> None:
+    nodes = Nodes(scope, operator, container)
+    found = []
+    for column in nodes.columns(TensorProto.DOUBLE):
+        size = nodes("Abs", column)
+        series = nodes("Mul", size, nodes("Sub", nodes.const(1, "d"), nodes("Mul", size, nodes.const(0.5, "d"))))
+        log = nodes("Log", nodes("Add", size, nodes.const(1, "d")))
+        near = nodes("Where", nodes("Less", size, nodes.const(1e-6, "d")), series, log)
+        signed = nodes("Where", nodes("Less", column, nodes.const(0, "d")), nodes("Neg", near), near)
+        found.append(nodes.cast(signed, TensorProto.FLOAT))
+    nodes.finish(found)
+
+
+def _cross(scope: Skl, operator: Skl, container: Skl) -> None:
+    """Each column to its place in its vocabulary, the places to one number, the number to the joined string."""
+    nodes, model = Nodes(scope, operator, container), operator.raw_operator
+    tables = [
+        {text: place for place, text in enumerate(sorted(set(column)))}
+        for column in zip(*model.combinations_, strict=True)
+    ]
+    code, keys = nodes.const(0, "q"), [0] * len(model.combinations_)
+    for index, (column, table) in enumerate(zip(nodes.columns(), tables, strict=True)):
+        size = len(table) + 1
+        code = nodes("Add", nodes("Mul", code, nodes.const(size, "q")), nodes.lookup(column, table, len(table)))
+        keys = [key * size + table[row[index]] for key, row in zip(keys, model.combinations_, strict=True)]
+    if max(keys, default=0) >= 2**62:
+        raise DeclarationError("too many combinations to number", where="Cross", fix="cross fewer columns")
+    values: dict[str, Any] = {
+        "keys_int64s": keys,
+        "values_strings": [features.joined(row) for row in model.combinations_],
+    }
+    nodes.finish([nodes("LabelEncoder", code, domain="ai.onnx.ml", default_string="", **values)])
+
+
+def _hash_buckets(scope: Skl, operator: Skl, container: Skl) -> None:
+    nodes, model = Nodes(scope, operator, container), operator.raw_operator
+    found = [
+        nodes.lookup(column, table, model.n) for column, table in zip(nodes.columns(), model.buckets_, strict=True)
+    ]
+    nodes.finish([nodes.cast(column, TensorProto.FLOAT) for column in found])
+
+
+def _distance(scope: Skl, operator: Skl, container: Skl) -> None:
+    nodes = Nodes(scope, operator, container)
+    columns = nodes.columns(TensorProto.DOUBLE)
+    limits = [nodes.const(limit, "d") for limit in (90, 360, 90, 360)]
+    bounds = [nodes("LessOrEqual", nodes("Abs", one), limit) for one, limit in zip(columns, limits, strict=True)]
+    inside = nodes("And", nodes("And", bounds[0], bounds[1]), nodes("And", bounds[2], bounds[3]))
+    radian = nodes.const(np.pi / 180, "d")
+    lat1, lon1, lat2, lon2 = (nodes("Mul", nodes("Where", inside, one, nodes.const(0, "d")), radian) for one in columns)
+    across = nodes("Mul", nodes("Mul", nodes("Cos", lat1), nodes("Cos", lat2)), _half_sine(nodes, lon2, lon1))
+    half = nodes("Add", _half_sine(nodes, lat2, lat1), across)
+    root = nodes("Min", nodes("Sqrt", half), nodes.const(1, "d"))
+    angle = nodes("Asin", nodes.cast(root, TensorProto.FLOAT))
+    km = nodes("Mul", nodes.cast(angle, TensorProto.DOUBLE), nodes.const(2 * features.EARTH_KM, "d"))
+    nodes.finish([nodes("Where", inside, nodes.cast(km, TensorProto.FLOAT), nodes.const(np.nan))])
+
+
+def _half_sine(nodes: Nodes, left: str, right: str) -> str:
+    sine = nodes("Sin", nodes("Div", nodes("Sub", left, right), nodes.const(2, "d")))
+    return nodes("Mul", sine, sine)
+
+
+def _ratio(scope: Skl, operator: Skl, container: Skl) -> None:
+    nodes = Nodes(scope, operator, container)
+    top, bottom = nodes.columns(TensorProto.FLOAT)
+    nan, largest, lowest = nodes.const(np.nan), nodes.const(features.LARGEST), nodes.const(-features.LARGEST)
+    ratio = nodes("Div", top, nodes("Where", nodes("Equal", bottom, nodes.const(0)), nan, bottom))
+    below = nodes("Where", nodes("Greater", ratio, largest), largest, ratio)
+    nodes.finish([nodes("Where", nodes("Less", below, lowest), lowest, below)])
+
+
+def _one_hot(scope: Skl, operator: Skl, container: Skl) -> None:
+    nodes, model = Nodes(scope, operator, container), operator.raw_operator
+    strings = [text for one in operator.inputs for text in [isinstance(one.type, StringTensorType)] * one.type.shape[1]]
+    found = []
+    for index, (column, is_string) in enumerate(zip(nodes.columns(), strings, strict=True)):
+        places, unknown, kept = _places(model, index)
+        if is_string:
+            table = {str(text): int(place) for text, place in zip(model.categories_[index], places, strict=True)}
+            place = nodes.lookup(column, table, unknown)
+        else:
+            place = _place_of_number(
+                nodes, nodes.cast(column, TensorProto.FLOAT), model.categories_[index], places, unknown
+            )
+        hot = nodes("Equal", place, nodes.const(kept.reshape(1, -1), "q"))
+        found.append(nodes.cast(hot, TensorProto.FLOAT))
+    nodes.finish(found)
+
+
+def _places(model: Skl, index: int) -> tuple[Array, int, Array]:
+    """The output column of each category before dropping, that of an unknown one (-1: none), and the columns kept."""
+    mapping = model._default_to_infrequent_mappings[index] if model._infrequent_enabled else None
+    places = np.arange(len(model.categories_[index])) if mapping is None else np.asarray(mapping)
+    rare = model.handle_unknown in ("infrequent_if_exist", "warn") and mapping is not None
+    unknown = int(places.max()) if rare else -1
+    kept = np.unique(places)
+    dropped = None if model.drop_idx_ is None else model._drop_idx_after_grouping[index]
+    return places, unknown, kept if dropped is None else kept[kept != dropped]
+
+
+def _place_of_number(nodes: Nodes, column: str, categories: Array, places: Array, unknown: int) -> str:
+    """First match among the categories, NaN matching NaN."""
+    place = nodes.const(unknown, "q")
+    missing = nodes("IsNaN", column)
+    for category, found in zip(categories.astype(np.float64), places, strict=True):
+        same = missing if np.isnan(category) else nodes("Equal", column, nodes.const(category))
+        place = nodes("Where", same, nodes.const(int(found), "q"), place)
+    return place
+
+
+def _shape(operator: Skl) -> None:
+    model = operator.raw_operator
+    width = len(model.get_feature_names_out())
+    tensor = StringTensorType if isinstance(model, features.Cross) else FloatTensorType
+    operator.outputs[0].type = tensor([None, width])
+
+
+@cache
+def register() -> None:
+    """Tell skl2onnx about every converter. Once is enough."""
+    table = {
+        features.Calendar: _calendar,
+        features.Log1p: _log1p,
+        features.Cross: _cross,
+        features.HashBuckets: _hash_buckets,
+        features.Distance: _distance,
+        features.Ratio: _ratio,
+        OneHotEncoder: _one_hot,
+    }
+    for kind, convert in table.items():
+        alias = "SklearnOneHotEncoder" if kind is OneHotEncoder else f"Loopwright{kind.__name__}"
+        update_registered_converter(kind, alias, _shape, convert, overwrite=True)
+    _register_histogram_boosting()
+    _register_boosters()
+
+
+def _register_histogram_boosting() -> None:
+    """skl2onnx 1.20 hands NumPy's integers and booleans to onnx 1.23, which takes Python's integers only."""
+    table = {HistGradientBoostingClassifier: "Classifier", HistGradientBoostingRegressor: "Regressor"}
+    for kind, role in table.items():
+        alias = f"SklearnHistGradientBoosting{role}"
+        options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "raw_scores": [True, False]}
+        shape, convert = get_shape_calculator(alias), _with_plain_integers(get_converter(alias))
+        update_registered_converter(
+            kind, alias, shape, convert, overwrite=True, options=options if role == "Classifier" else None
+        )
+
+
+def _with_plain_integers(convert: Any) -> Any:
+    def converted(scope: Skl, operator: Skl, container: Skl) -> None:
+        add = container.add_node
+
+        def plainly(*args: Any, **attributes: Any) -> None:
+            add(*args, **{name: _plain(value) for name, value in attributes.items()})
+
+        container.add_node = plainly
+        try:
+            convert(scope, operator, container)
+        finally:
+            container.add_node = add
+
+    return converted
+
+
+def _plain(value: Any) -> Any:
+    listed = isinstance(value, list)
+    return [int(one) if isinstance(one, np.integer | np.bool | bool) else one for one in value] if listed else value
+
+
+def _register_boosters() -> None:
+    if find_spec("lightgbm"):
+        from loopwright.transform import boosters
+
+        boosters.register_lightgbm()
+    if find_spec("xgboost"):
+        from loopwright.transform import boosters
+
+        boosters.register_xgboost()
