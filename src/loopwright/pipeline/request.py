@@ -48,7 +48,7 @@ class Report:
     steps: tuple[Mapping[str, Any], ...] = ()
     """Name, retries and backoff of each step, in order; with `run`."""
     is_new: bool = True
-    """Whether the run was asked for first by this worker; with `run`."""
+    """Whether no worker held the run before this one; with `run`."""
     is_held: bool = False
     """Whether another worker is at it already; with `run`."""
     step: str = ""

@@ -60,30 +60,25 @@ class Worker:
             fresh=request.fresh,
             loaded_at=loaded_at,
         )
-        run, is_new = self._claim(ready, request)
+        run = self._claim(ready, request)
         report = Report(
-            told="run",
-            run=run.id,
-            pipeline=pipeline.name,
-            steps=_described(ready),
-            is_new=is_new,
-            is_held=self._is_held(run),
+            told="run", run=run.id, pipeline=pipeline.name, steps=_described(ready), is_held=self._is_held(run)
         )
         if run.status is RunStatus.SUCCEEDED:
             self.tell(report)
             return self._tell_end(run)
         try:
-            lease = self._acquire(ready, run, is_new)
+            lease = self._acquire(ready, run)
         except LeaseLost:
             if request.run is not None:
                 raise
             return self.tell(replace(report, is_held=True))
-        self.tell(replace(report, is_held=False))
+        self.tell(replace(report, is_held=False, is_new=lease.token == 1))
         return self._walk(ready, run, lease)
 
-    def _claim(self, ready: Plan, request: Request) -> tuple[Run, bool]:
+    def _claim(self, ready: Plan, request: Request) -> Run:
         if request.run is not None:
-            return self.stores.runs.get(request.run), False
+            return self.stores.runs.get(request.run)
         now = self.clock.now()
         asked = Run(
             id=new_id(self.clock),
@@ -96,9 +91,9 @@ class Worker:
             created_at=now,
             fresh=request.fresh,
         )
-        return self.stores.runs.request(asked, Cause(actor=self.actor, at=now, reason="lw run"))
+        return self.stores.runs.request(asked, Cause(actor=self.actor, at=now, reason="lw run"))[0]
 
-    def _acquire(self, ready: Plan, run: Run, is_new: bool) -> Lease:
+    def _acquire(self, ready: Plan, run: Run) -> Lease:
         """Also records what this worker runs: code, environment, repository."""
         now = self.clock.now()
         taken = provenance.take(ready.root, ready.reached, self.stores.blobs, run.id, now)
@@ -113,7 +108,7 @@ class Worker:
             git_commit=taken.git_commit,
             git_diff=taken.git_diff,
         )
-        cause = Cause(actor=self.actor, at=now, reason="" if is_new else "taken up where it stopped")
+        cause = Cause(actor=self.actor, at=now, reason="taken up where it stopped" if run.lease else "")
         return self.stores.runs.acquire(lease, cause, taken.artifacts, is_alive=hold.is_alive)
 
     def _walk(self, ready: Plan, run: Run, lease: Lease) -> None:
