@@ -12,7 +12,9 @@ What a check merely *finds* is a value, never an exception.
     ├── NotFound
     │   ├── RunNotFound
     │   ├── TableNotFound
-    │   └── ArtifactNotFound
+    │   ├── ArtifactNotFound
+    │   ├── VersionNotFound
+    │   └── PredictionNotFound
     ├── DataError                 data that is refused; the table stays as it was
     │   ├── BadSource             a file or query that cannot be read as a table
     │   ├── SchemaMismatch        columns that do not fit the table
@@ -21,7 +23,11 @@ What a check merely *finds* is a value, never an exception.
     │   ├── ArtifactCorrupted     content that no longer is what its digest says
     │   ├── StoreTooNew           written by a newer Loopwright
     │   ├── StoreUnavailable      cannot be opened, read or written (disk full, no rights, locked)
-    │   └── LeaseLost             another worker holds the run now
+    │   ├── LeaseLost             another worker holds the run now
+    │   └── Conflict              somebody else changed the same thing first
+    ├── ModelError
+    │   ├── ParityFailed          the graph and the Python model do not agree
+    │   └── BundleRefused         a bundle that is not whole, not safe or not what it says it is
     └── StepError                 a step that did not produce its value
         ├── NotStorable           a value that cannot be stored or hashed safely
         ├── WrongType             a step returned something else than it declares
@@ -97,6 +103,12 @@ class TableNotFound(NotFound): ...
 class ArtifactNotFound(NotFound): ...
 
 
+class VersionNotFound(NotFound): ...
+
+
+class PredictionNotFound(NotFound): ...
+
+
 class DataError(LoopwrightError): ...
 
 
@@ -122,6 +134,18 @@ class StoreUnavailable(StoreError): ...
 
 
 class LeaseLost(StoreError): ...
+
+
+class Conflict(StoreError): ...
+
+
+class ModelError(LoopwrightError): ...
+
+
+class ParityFailed(ModelError): ...
+
+
+class BundleRefused(ModelError): ...
 
 
 class StepError(LoopwrightError): ...
