@@ -9,9 +9,14 @@ from pathlib import Path
 
 import click
 
+import loopwright.cli.bundle
+import loopwright.cli.demo
 import loopwright.cli.housekeeping
+import loopwright.cli.models
+import loopwright.cli.predict
 import loopwright.cli.run
 import loopwright.cli.runs
+import loopwright.cli.serve
 import loopwright.cli.tables  # noqa: F401 - imported for the commands they declare
 from loopwright import settings
 from loopwright.cli import words

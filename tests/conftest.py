@@ -18,7 +18,9 @@ from loopwright.store.blobs import LocalBlobs
 from loopwright.store.database import Database
 from loopwright.store.events import SqlEvents
 from loopwright.store.executions import SqlExecutions
+from loopwright.store.routes import SqlRoutes
 from loopwright.store.runs import SqlRuns
+from loopwright.store.versions import SqlVersions
 from loopwright.testing import HandClock
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -47,6 +49,8 @@ def stores_on(database: Database, blobs: Path) -> Stores:
         runs=SqlRuns(database),
         executions=SqlExecutions(database),
         artifacts=SqlArtifacts(database),
+        versions=SqlVersions(database),
+        routes=SqlRoutes(database),
         events=SqlEvents(database),
         blobs=LocalBlobs(blobs),
     )

@@ -1,41 +1,84 @@
 """Keeps machine-learning models right in production: one Python file, kept turning."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from loopwright.data.table import Table
 from loopwright.errors import LoopwrightError
+from loopwright.judge.declare import Judge
+from loopwright.judge.gates import at_least, at_most, not_worse, slice_gap
+from loopwright.loop import Loop
 from loopwright.pipeline.context import Context
 from loopwright.pipeline.formats import register_format
 from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.step import Rejected, Step, Wait, resources, step
+from loopwright.retrain.triggers import every, on_decay, on_drift, on_new_data
+from loopwright.rollout.plan import Canary
 from loopwright.system import System, open  # noqa: A004 - reads as lw.open()
+from loopwright.train.search import Search
+from loopwright.train.split import Split
 
 if TYPE_CHECKING:
     from loopwright.data.query import Query
+    from loopwright.train.data import TrainingData
+    from loopwright.transform.features import Calendar, Cross, Distance, HashBuckets, Log1p, Ratio
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calendar",
+    "Canary",
     "Context",
+    "Cross",
+    "Distance",
+    "HashBuckets",
+    "Judge",
+    "Log1p",
+    "Loop",
     "LoopwrightError",
     "Pipeline",
     "Query",
+    "Ratio",
     "Rejected",
+    "Search",
+    "Split",
     "Step",
     "System",
     "Table",
+    "TrainingData",
     "Wait",
+    "at_least",
+    "at_most",
+    "every",
+    "not_worse",
+    "on_decay",
+    "on_drift",
+    "on_new_data",
     "open",
     "register_format",
     "resources",
+    "slice_gap",
     "step",
 ]
 
+_LATE = {
+    "Query": "loopwright.data.query",
+    "TrainingData": "loopwright.train.data",
+    **dict.fromkeys(
+        ("Calendar", "Cross", "Distance", "HashBuckets", "Log1p", "Ratio"), "loopwright.transform.features"
+    ),
+}
+"""What stands on Arrow, Polars or scikit-learn is imported when it is asked for."""
+
 
 def __getattr__(name: str) -> object:
-    """`Query` stands on Arrow, so it is imported when it is asked for."""
-    if name == "Query":
-        from loopwright.data.query import Query
+    if name not in _LATE:
+        raise AttributeError(f"module 'loopwright' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_LATE[name]), name)
+    except ModuleNotFoundError as error:
+        from loopwright.errors import MissingExtra
 
-        return Query
-    raise AttributeError(f"module 'loopwright' has no attribute {name!r}")
+        raise MissingExtra(
+            f"lw.{name} needs {error.name}, which is not installed", fix='pip install "loopwright[models]"'
+        ) from None

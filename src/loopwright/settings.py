@@ -42,6 +42,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("heartbeat_seconds", float, 1.0, "seconds", "how often a worker extends its lease", 0.05),
     Setting("busy_timeout_seconds", float, 30.0, "seconds", "how long a write waits for another on SQLite", 0),
     Setting("gc_grace_seconds", float, 3600.0, "seconds", "content younger than this is never collected", 0),
+    Setting("route_poll_seconds", float, 0.5, "seconds", "how often a gateway reads the route table", 0.05),
+    Setting("max_body_bytes", int, 16 << 20, "bytes", "what a request to a gateway may hold", 1024),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Setting] = MappingProxyType({setting.name: setting for setting in TABLE})

@@ -59,12 +59,16 @@ class System:
         from loopwright.store.artifacts import SqlArtifacts
         from loopwright.store.events import SqlEvents
         from loopwright.store.executions import SqlExecutions
+        from loopwright.store.routes import SqlRoutes
         from loopwright.store.runs import SqlRuns
+        from loopwright.store.versions import SqlVersions
 
         return Stores(
             runs=SqlRuns(self._database),
             executions=SqlExecutions(self._database),
             artifacts=SqlArtifacts(self._database),
+            versions=SqlVersions(self._database),
+            routes=SqlRoutes(self._database),
             events=SqlEvents(self._database),
             blobs=self._blobs(),
         )

@@ -87,7 +87,7 @@ def test_a_server_that_does_not_answer_is_told_without_the_password(tmp_path: Pa
 
 
 def test_a_pipeline_runs_on_postgres(url: str, tmp_path: Path) -> None:
-    lw("init", ".", cwd=tmp_path, check=True)
+    lw("init", ".", "--pipeline", cwd=tmp_path, check=True)
     for expected in ("3 ran", "3 reused"):
         done = lw("run", "pipeline.py", cwd=tmp_path, LW_METADATA_URL=url)
         assert expected in done.stdout, done.stderr

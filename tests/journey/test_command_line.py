@@ -147,7 +147,7 @@ WRONG = [
     (["gc", "--older-than", "soon"], "'soon' is no duration"),
     (["tables", "show", "flights"], "flights"),
     (["tables", "append", "../up", "x.csv"], "../up"),
-    (["init"], "there already"),
+    (["init", "--pipeline"], "there already"),
 ]
 
 
@@ -282,7 +282,7 @@ EVERY = [([], words.root), *commands([], words.root)]
 
 @pytest.mark.parametrize(("line", "command"), EVERY, ids=[" ".join(line) for line, _ in EVERY])
 def test_every_help_ends_with_an_example_that_works(tmp_path: Path, line: list[str], command: click.Command) -> None:
-    lw("init", ".", cwd=tmp_path)
+    lw("init", ".", "--pipeline", cwd=tmp_path)
     (tmp_path / "january.csv").write_text("flight_id,carrier\n1,UA\n")
     (tmp_path / "labels.csv").write_text("flight_id,late\n1,true\n")
     lw("run", "pipeline.py", cwd=tmp_path)

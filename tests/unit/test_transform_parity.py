@@ -20,25 +20,17 @@ from sklearn.ensemble import (  # type: ignore[import-untyped]
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-from sklearn.impute import SimpleImputer  # type: ignore[import-untyped]
 from sklearn.linear_model import LinearRegression, LogisticRegression  # type: ignore[import-untyped]
 from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
-from sklearn.preprocessing import (  # type: ignore[import-untyped]
-    FunctionTransformer,
-    MinMaxScaler,
-    OneHotEncoder,
-    OrdinalEncoder,
-    RobustScaler,
-    StandardScaler,
-)
+from sklearn.preprocessing import OneHotEncoder, StandardScaler  # type: ignore[import-untyped]
+from tests.unit.exporting import compared, exported, flights, score, transform
 from xgboost import XGBClassifier, XGBRegressor
 
-from loopwright.errors import DeclarationError, UsageError
-from loopwright.transform.export import Exported, export, session
-from loopwright.transform.features import Calendar, Cross, Log1p
+from loopwright.errors import DeclarationError, ParityFailed
+from loopwright.transform.assembly import session
+from loopwright.transform.export import export
+from loopwright.transform.features import Calendar
 from loopwright.transform.inputs import Inputs
-from loopwright.transform.parity import check_parity
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning", "ignore::DeprecationWarning")
 
@@ -61,60 +53,13 @@ REGRESSORS = [
 ]
 
 
-def flights(rows: int = 600, seed: int = 0) -> pl.DataFrame:
-    random = np.random.default_rng(seed)
-    frame = pl.DataFrame(
-        {
-            "carrier": random.choice(["UA", "DL", "AA", "B6", "ZZ"], rows, p=[0.4, 0.3, 0.2, 0.08, 0.02]),
-            "origin": random.choice(["JFK", "LGA"], rows),
-            "distance": random.gamma(2, 400, rows),
-            "value": random.integers(0, 300, rows),
-            "weekend": random.random(rows) < 0.3,
-            "at": pl.Series(random.integers(-(10**9), 2 * 10**9, rows) * 1_000_000).cast(pl.Datetime("us", "UTC")),
-        }
-    )
-    holes = [pl.when(pl.Series(random.random(rows) > 0.1)).then(pl.col(name)).alias(name) for name in frame.columns]
-    return frame.with_columns(holes)
-
-
-def score(frame: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
-    late = (frame["carrier"] == "UA").fill_null(value=False).cast(pl.Float64) * 2 + frame["distance"].fill_null(
-        500
-    ) / 400
-    return (late + frame["at"].dt.hour().fill_null(12) / 10).to_numpy()
-
-
-def transform() -> Any:
-    strings = make_pipeline(
-        SimpleImputer(missing_values="", strategy="most_frequent"),
-        OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
-    )
-    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-    return make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore", min_frequency=30), ["carrier", "origin"]),
-        (strings, ["carrier"]),
-        (make_pipeline(Cross(), OneHotEncoder(handle_unknown="ignore")), ["carrier", "origin"]),
-        (make_pipeline(Calendar("hour", "weekday"), SimpleImputer()), ["at"]),
-        (make_column_transformer((numbers, ["distance"]), remainder=SimpleImputer()), ["distance", "value"]),
-        (make_pipeline(SimpleImputer(), RobustScaler()), ["distance"]),
-        (make_pipeline(SimpleImputer(), MinMaxScaler(), Log1p()), ["value"]),
-        remainder=SimpleImputer(strategy="most_frequent"),
-    )  # fmt: skip
-
-
-def exported(model: Any, target: Any, frame: pl.DataFrame, before: Any = None) -> Exported:
-    rows = Inputs.of(frame).frame(frame)
-    pipeline = make_pipeline(transform() if before is None else before, clone(model))
-    return export(pipeline.fit(rows, target), frame, target)
-
-
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("model", CLASSIFIERS, ids=lambda model: type(model).__name__)
 def test_a_classifiers_graph_is_the_python_model(model: Any, classes: int) -> None:
     frame = flights()
     target = np.digitize(score(frame), [3.0] if classes == 2 else [2.0, 4.0])
     found = exported(model, target, frame)
-    report = check_parity(found, flights(300, seed=1))
+    report = compared(found, flights(300, seed=1))
     assert (report.refused, report.labels_differ, len(found.classes)) == (0, 0, classes)
     assert report.worst <= 1e-5
     assert [one.name for one in found.graph.graph.output] == ["label", "probabilities"]
@@ -123,7 +68,7 @@ def test_a_classifiers_graph_is_the_python_model(model: Any, classes: int) -> No
 @pytest.mark.parametrize("model", REGRESSORS, ids=lambda model: type(model).__name__)
 def test_a_regressors_graph_is_the_python_model(model: Any) -> None:
     frame = flights()
-    report = check_parity(exported(model, score(frame), frame), flights(300, seed=1))
+    report = compared(exported(model, score(frame), frame), flights(300, seed=1))
     assert report.refused == 0
 
 
@@ -137,7 +82,7 @@ def test_missing_numbers_reach_trees_as_missing(model: Any) -> None:
         (Calendar("hour"), ["at"]),
         remainder="passthrough",
     )
-    report = check_parity(exported(model, score(frame) > 3, frame, encode), flights(300, seed=1))
+    report = compared(exported(model, score(frame) > 3, frame, encode), flights(300, seed=1))
     assert (report.refused, report.labels_differ) == (0, 0)
 
 
@@ -147,7 +92,7 @@ def test_labels_come_back_as_they_were_given(labels: list[Any]) -> None:
     for model in (CLASSIFIERS[0], CLASSIFIERS[1], CLASSIFIERS[4]):
         target = np.array(labels)[(score(frame) > 3).astype(int)]
         found = exported(model, target, frame)
-        check_parity(found, frame)
+        compared(found, frame)
         running = session(found.graph)
         label, probabilities = running.run(None, found.inputs.feed(frame))
         assert found.classes == tuple(sorted(labels))
@@ -163,7 +108,7 @@ def test_a_bare_model_takes_columns_of_numbers(model: Any) -> None:
     frame = flights().select("distance", "value", "weekend")
     target = (flights()["distance"].fill_null(500) > 700).to_numpy().astype(int)
     fitted = clone(model).fit(Inputs.of(frame).frame(frame).to_numpy(), target)
-    report = check_parity(export(fitted, frame, target), frame)
+    report = compared(export(fitted, frame, target), frame)
     assert report.refused == 0
     with pytest.raises(DeclarationError, match="bare model cannot take the string column 'carrier'"):
         export(fitted, flights(), target)
@@ -172,7 +117,7 @@ def test_a_bare_model_takes_columns_of_numbers(model: Any) -> None:
 def test_what_python_refuses_is_counted_and_named() -> None:
     frame = flights().drop_nulls()
     encode = make_column_transformer((StandardScaler(), ["distance"]), (Calendar("hour"), ["at"]))
-    report = check_parity(exported(LogisticRegression(), score(frame) > 3, frame, encode), frame)
+    report = compared(exported(LogisticRegression(), score(frame) > 3, frame, encode), frame)
     assert report.refuses_missing == ("distance", "at")
 
 
@@ -183,38 +128,15 @@ def test_pandas_frames_are_taken_as_well() -> None:
     found = export(
         make_pipeline(transform(), clone(CLASSIFIERS[4])).fit(rows.to_pandas(), target), frame.to_pandas(), target
     )
-    check_parity(found, frame.to_pandas())
-
-
-REFUSED = [
-    (make_column_transformer((TfidfVectorizer(), "carrier")), "TfidfVectorizer.*no standard operator"),
-    (make_column_transformer((SimpleImputer(add_indicator=True), ["distance"])), "drops the indicator"),
-    (make_column_transformer((FunctionTransformer(np.log1p), ["value"])), "FunctionTransformer.*Log1p"),
-    (make_column_transformer(("passthrough", ["carrier", "value"])), "lets strings"),
-]
-
-
-@pytest.mark.parametrize(("before", "why"), REFUSED)
-def test_what_cannot_be_exported_is_refused_by_name(before: Any, why: str) -> None:
-    frame, model = flights(), HistGradientBoostingClassifier(max_iter=2)
-    rows, target = Inputs.of(frame).frame(frame), score(frame) > 3
-    before.fit(rows)
-    pipeline = make_pipeline(before, model)
-    with pytest.raises(DeclarationError, match=f"(?s){why}"):
-        export(pipeline, frame, target)
-
-
-def test_histogram_boosting_with_categories_is_refused() -> None:
-    with pytest.raises(DeclarationError, match=r"(?s)categorical_features.*OrdinalEncoder"):
-        exported(HistGradientBoostingClassifier(max_iter=2, categorical_features=[0]), score(flights()) > 3, flights())
+    compared(found, frame.to_pandas())
 
 
 def test_a_graph_that_differs_is_refused_with_its_worst_rows() -> None:
     frame = flights()
     found = exported(REGRESSORS[4], score(frame), frame)
     other = exported(REGRESSORS[4], score(frame) + 1, frame)
-    with pytest.raises(UsageError, match=r"(?s)differ on .* rows; the worst:.*carrier.*difference"):
-        check_parity(replace(found, graph=other.graph), frame)
+    with pytest.raises(ParityFailed, match=r"(?s)differ on .* rows; the worst:.*carrier.*difference"):
+        compared(replace(found, graph=other.graph), frame)
 
 
 def test_an_integer_that_float32_cannot_hold_is_refused() -> None:

@@ -19,15 +19,18 @@ from loopwright.system import System
 _EXIT = {"succeeded": 0, "rejected": words.REJECTED}
 
 
-@words.command(words.root, "init", example="lw init flights && lw run flights/pipeline.py", workspace=False)
+@words.command(words.root, "init", example="lw init shop && lw run shop/loop.py", workspace=False)
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
-def init(folder: Path, as_json: bool) -> None:
-    """Write a pipeline that runs as it is, to change into your own."""
-    target = folder / "pipeline.py"
+@click.option("--pipeline", is_flag=True, help="A pipeline of plain steps, for work that is no model.")
+def init(folder: Path, *, pipeline: bool, as_json: bool) -> None:
+    """Write a loop that runs as it is, to change into your own."""
+    kind = "pipeline" if pipeline else "loop"
+    target = folder / f"{kind}.py"
     if target.exists():
         raise UsageError(f"{target} is there already", fix="name another folder: lw init FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
-    target.write_text((Path(__file__).parent / "template.py").read_text(encoding="utf-8"), encoding="utf-8")
+    template = Path(__file__).parent / f"template_{kind}.py"
+    target.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     if as_json:
         words.print_json({"file": str(target)})
     else:

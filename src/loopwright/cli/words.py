@@ -19,7 +19,23 @@ from loopwright.system import System
 
 FAILED, WRONG_USAGE, REJECTED = 1, 2, 3
 F = TypeVar("F", bound=Callable[..., Any])
-_ORDER = ["init", "run", "resume", "runs", "show", "logs", "cancel", "events", "tables", "gc", "settings"]
+_ORDER = [
+    *("demo", "init", "run", "resume", "runs", "show", "logs", "cancel", "events"),
+    *(
+        "models",
+        "why",
+        "compare",
+        "promote",
+        "rollback",
+        "bundle",
+        "serve",
+        "predictions",
+        "predict",
+        "tables",
+        "gc",
+        "settings",
+    ),
+]
 """The order in which people meet them."""
 
 
@@ -40,19 +56,22 @@ class Words(click.Group):
 @click.group(
     cls=Words,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="\b\nExample:\n  lw init flights && lw run flights/pipeline.py",
+    epilog="\b\nExample:\n  lw init shop && lw run shop/loop.py",
 )
 @click.version_option(__version__, prog_name="lw", message="%(prog)s %(version)s")
 def root() -> None:
     """Loopwright keeps machine-learning models right in production."""
 
 
-def command(parent: click.Group, name: str, *, example: str, workspace: bool = True) -> Callable[[F], click.Command]:
-    """Declare a command; its help ends with an example that works. `workspace`: whether it works on one."""
+def command(
+    parent: click.Group, name: str, *, example: str, workspace: bool = True, json: bool = True
+) -> Callable[[F], click.Command]:
+    """Declare a command; its help ends with an example that works. `workspace`: whether it works on one; `json`:
+    whether its answer can be had as JSON."""
 
     def declare(function: F) -> click.Command:
         epilog = f"\b\nExample:\n  {example}"
-        for option in (_PROJECT, _SETTINGS, _JSON) if workspace else (_JSON,):
+        for option in [*([_PROJECT, _SETTINGS] if workspace else []), *([_JSON] if json else [])]:
             function = option(function)
         return parent.command(name, epilog=epilog)(function)
 
@@ -92,9 +111,14 @@ def print_json(value: object) -> None:
 
 def main() -> None:
     """The console script. Errors are told in words, never as a traceback of ours."""
+    import loopwright.cli.bundle
+    import loopwright.cli.demo
     import loopwright.cli.housekeeping
+    import loopwright.cli.models
+    import loopwright.cli.predict
     import loopwright.cli.run
     import loopwright.cli.runs
+    import loopwright.cli.serve
     import loopwright.cli.tables  # noqa: F401 - importing a module declares its commands
 
     as_json = "--json" in sys.argv

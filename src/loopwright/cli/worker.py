@@ -107,6 +107,7 @@ def main() -> None:
         actor=opened.actor,
         logs=opened.logs,
         scratch=opened.workspace / "scratch",
+        open_tables=lambda: opened.tables,
         workers=opened.settings.integer("workers"),
         lease_seconds=opened.settings.number("lease_seconds"),
         heartbeat_seconds=opened.settings.number("heartbeat_seconds"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Kind = Literal["value", "part", "log", "code", "environment", "diff"]
+Kind = Literal["value", "part", "log", "code", "environment", "diff", "bundle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

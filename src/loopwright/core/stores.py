@@ -6,16 +6,17 @@ Two families implement these: `loopwright.store` (SQLite, PostgreSQL) and `loopw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from loopwright.core.artifact import Artifact, Blob
 from loopwright.core.event import Cause, Event
 from loopwright.core.run import Execution, Failure, Lease, Run, RunStatus
+from loopwright.core.version import Route, Version
 
 
 class Runs(Protocol):
@@ -85,7 +86,7 @@ class Artifacts(Protocol):
     def list(self) -> Sequence[Artifact]: ...
 
     def unreferenced(self, *, before: datetime | None = None) -> Sequence[Artifact]:
-        """Artifacts that nothing needs: no execution, no lease, no composite.
+        """Artifacts that nothing needs: no execution, no lease, no version, no composite.
 
         With `before`, an execution of a run that finished earlier does not count, unless that run is the newest
         succeeded one of its pipeline.
@@ -96,6 +97,70 @@ class Artifacts(Protocol):
         """Drop the records of what is unreferenced at this moment, and say which they were.
 
         Executions keep the digest of a forgotten output, and will not be reused.
+        """
+        ...
+
+
+class Versions(Protocol):
+    """The models of every loop, numbered in the order they were registered."""
+
+    def add(
+        self, version: Version, artifacts: Sequence[Artifact], cause: Cause, *, is_imported: bool = False
+    ) -> Version:
+        """Record a version with the artifacts of its files, under the next number of its loop.
+
+        The same bundle of the same loop again gives the version that is there, and changes nothing.
+        """
+        ...
+
+    def get(self, loop: str, name: str) -> Version:
+        """By number (`3`, `v3`), alias, `newest`, or at least six digits of its digest. Raises VersionNotFound."""
+        ...
+
+    def list(self, loop: str | None = None) -> Sequence[Version]:
+        """By loop, newest first."""
+        ...
+
+    def annotate(
+        self,
+        loop: str,
+        number: int,
+        cause: Cause,
+        *,
+        notes: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Version:
+        """Write notes or tags over those that were there; what is None stays. Raises VersionNotFound."""
+        ...
+
+
+class Routes(Protocol):
+    """Which versions answer. Every route there ever was is kept."""
+
+    def current(self, loop: str) -> Route | None: ...
+
+    def loops(self) -> Sequence[str]:
+        """Those that have a route, by name."""
+        ...
+
+    def history(self, loop: str) -> Sequence[Route]:
+        """Newest first."""
+        ...
+
+    def change(
+        self,
+        route: Route,
+        aliases: Mapping[str, int | None],
+        cause: Cause,
+        expected: int | None,
+        kind: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Route:
+        """Put a route in place of revision `expected` (None: of no route), and move aliases with it; None drops one.
+
+        Number, moment, actor and reason of `route` are written over with the next revision and the cause; `kind` is
+        the event, the route's own unless given, and `data` is told with it. Raises Conflict when another revision is
+        current, VersionNotFound for a version that is not there.
         """
         ...
 
@@ -137,5 +202,7 @@ class Stores:
     runs: Runs
     executions: Executions
     artifacts: Artifacts
+    versions: Versions
+    routes: Routes
     events: Events
     blobs: Blobs

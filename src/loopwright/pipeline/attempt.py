@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopwright.core.artifact import Artifact
 from loopwright.core.clock import Clock
 from loopwright.core.run import Failure
+from loopwright.core.stores import Stores
 from loopwright.errors import LoopwrightError, WrongType
 from loopwright.pipeline import types
 from loopwright.pipeline.capture import StepLog, logged_to
@@ -22,6 +23,9 @@ from loopwright.pipeline.graph import SEED, AnyStep
 from loopwright.pipeline.memory import PeakMemory
 from loopwright.pipeline.step import Rejected, Wait, takes_context
 from loopwright.pipeline.values import Values
+
+if TYPE_CHECKING:
+    from loopwright.data.tables import Tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,9 @@ class Attempt:
     clock: Clock
     memory: PeakMemory
     executor: Executor
+    actor: str
+    stores: Stores
+    open_tables: Callable[[], Tables]
     log: Path
     folder: Path
     """For files of this attempt alone; made when one is needed, gone at the end."""
@@ -115,6 +122,10 @@ class Attempt:
             seed=step_seed(self.seed, self.step.name),
             folder=own,
             executor=self.executor,
+            clock=self.clock,
+            actor=self.actor,
+            stores=self.stores,
+            open_tables=self.open_tables,
         )
         return dict.fromkeys(names, context)
 

@@ -6,9 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from loopwright.core.clock import Clock
+from loopwright.core.stores import Stores
 from loopwright.pipeline.executor import Executor
+
+if TYPE_CHECKING:
+    from loopwright.data.tables import Tables
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -25,6 +30,17 @@ class Context:
     folder: Path
     """An empty folder for the step's files; gone when the step has ended."""
     executor: Executor
+    clock: Clock
+    actor: str
+    """Who asked for the run: `user@host`."""
+    stores: Stores
+    """The workspace's memory. What a step reads there is part of no key: a step that reads it is `cache=False`."""
+    open_tables: Callable[[], Tables]
+
+    @property
+    def tables(self) -> Tables:
+        """The workspace's tables. The same holds: read a pinned `TableVersion`, or be `cache=False`."""
+        return self.open_tables()
 
     def map(self, function: Callable[[T], V], fragments: Iterable[T]) -> list[V]:
         """Apply a module-level function to each fragment in processes side by side; results in order.

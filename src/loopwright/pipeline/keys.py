@@ -11,9 +11,9 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
 
-from loopwright.data.table import Table
 from loopwright.errors import NotStorable, UsageError
 
 FORMAT = 1
@@ -63,11 +63,6 @@ def canonical(value: Any, where: str) -> Any:
         return value
     if type(value) is float:
         return {"float": repr(value) if math.isfinite(value) else str(value)}
-    if isinstance(value, Table):
-        raise NotStorable(
-            f"parameter {where!r} is the table {value.name!r}, whose rows may change while its declaration does not",
-            fix="read it within the step, and declare that @lw.step(cache=False): what follows is still reused",
-        )
     for kinds, write in _WRITERS:
         if isinstance(value, kinds):
             return {type(value).__qualname__: write(value, where)}
@@ -135,7 +130,7 @@ _WRITERS: tuple[tuple[Any, Callable[[Any, str], Any]], ...] = (
 
 
 def as_json(value: Any) -> Any:
-    """A parameter for the record: itself where JSON can hold it, else as text.
+    """A parameter for the record: itself where JSON can hold it, else as text; a function by its name.
 
     >>> as_json({"since": date(2013, 1, 1), "limit": 3})
     {'since': '2013-01-01', 'limit': 3}
@@ -146,4 +141,4 @@ def as_json(value: Any) -> Any:
         return {str(name): as_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
-    return str(value)
+    return f"{value.__module__}.{value.__qualname__}" if isinstance(value, FunctionType) else str(value)

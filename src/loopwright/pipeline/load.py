@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from loopwright.errors import LoadError, LoopwrightError, did_you_mean
 from loopwright.pipeline.graph import Pipeline
@@ -18,7 +19,7 @@ from loopwright.pipeline.step import Step
 def load_pipeline(file: Path, name: str = "") -> Pipeline:
     """The pipeline of that name in the file, or its only one. Raises LoadError, and what the declaration raises."""
     module = load_module(file)
-    found = {id(value): (key, value) for key, value in vars(module).items() if isinstance(value, Pipeline)}
+    found = {id(value): (key, _pipeline(value)) for key, value in vars(module).items() if _is_declared(value)}
     names = [value.name or (file.stem if len(found) == 1 else key) for key, value in found.values()]
     named = dict(zip(names, (value for _, value in found.values()), strict=True))
     if len(named) < len(names):
@@ -34,6 +35,15 @@ def load_pipeline(file: Path, name: str = "") -> Pipeline:
     if name not in named:
         raise LoadError(f"{file} declares no pipeline {name!r}", fix=did_you_mean(name, named))
     return replace(named[name], name=name)
+
+
+def _is_declared(value: object) -> bool:
+    """A pipeline, or what stands for one: a loop."""
+    return isinstance(value, Pipeline) or hasattr(type(value), "as_pipeline")
+
+
+def _pipeline(value: Any) -> Pipeline:
+    return value if isinstance(value, Pipeline) else value.as_pipeline()
 
 
 def load_module(file: Path) -> ModuleType:
@@ -102,7 +112,16 @@ def _last_line(error: BaseException, file: Path) -> str:
     return f"{lines[-1].filename}:{lines[-1].lineno}" if lines else str(file)
 
 
+_PACKAGES = {
+    "sklearn": '"loopwright[models]"',
+    "lightgbm": '"loopwright[lightgbm]"',
+    "xgboost": '"loopwright[xgboost]"',
+}
+"""Where the package to install is called otherwise, or more than it is needed."""
+
+
 def _missing(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"pip install {error.name.split('.')[0]}, or correct the import"
+        package = error.name.split(".")[0]
+        return f"pip install {_PACKAGES.get(package, package)}, or correct the import"
     return "correct the line; the file is imported, so it must not fail or exit"

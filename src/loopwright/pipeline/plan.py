@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
+from loopwright.data.table import Table
+from loopwright.errors import NotStorable
 from loopwright.pipeline import keys, provenance
 from loopwright.pipeline.code import Code, Reached
 from loopwright.pipeline.graph import SEED, AnyStep, Pipeline
@@ -43,7 +47,7 @@ class Plan:
         )
         return keys.execution_key(
             code=code.digest,
-            parameters=self.arguments[step.name],
+            parameters={name: v for name, v in self.arguments[step.name].items() if not isinstance(v, FunctionType)},
             inputs=inputs,
             environment=self.environment,
             seed=self.seed if wants_seed else None,
@@ -91,17 +95,55 @@ def prepare(
     fresh: bool = False,
     loaded_at: datetime | None = None,
 ) -> Plan:
-    """Raises UsageError for parameters that are unknown, missing or of the wrong type."""
+    """Raises UsageError for parameters that are unknown, missing or of the wrong type, NotStorable for those that have
+    no safe identity."""
     code = Code(root, file)
+    arguments = pipeline.bind(given)
+    for step in pipeline.steps:
+        _refuse_tables(step, arguments[step.name])
     return Plan(
         pipeline=pipeline,
         file=file,
         root=root,
         given=given,
-        arguments=pipeline.bind(given),
+        arguments=arguments,
         seed=seed,
-        codes={step.name: code.reached(step.function) for step in pipeline.steps},
+        codes={step.name: _reached(code, step, arguments[step.name]) for step in pipeline.steps},
         environment=keys.digest(provenance.environment()),
         fresh=fresh,
         loaded_at=loaded_at,
     )
+
+
+def _reached(code: Code, step: AnyStep, arguments: Mapping[str, Any]) -> Reached | None:
+    """What the step reaches, and what the functions among its parameters do: a changed one runs the step again."""
+    own = code.reached(step.function)
+    for name, function in sorted(arguments.items()):
+        if isinstance(function, FunctionType):
+            _refuse_closure(name, function)
+            given = code.reached(function)
+            if own is None or given is None:
+                return None
+            joint = hashlib.sha256(f"{own.digest}\0{name}\0{given.digest}".encode()).hexdigest()
+            own = Reached(joint, own.modules | given.modules)
+    return own
+
+
+def _refuse_closure(name: str, function: FunctionType) -> None:
+    if function.__code__.co_freevars:
+        raise NotStorable(
+            f"the function {function.__qualname__!r} reads {', '.join(function.__code__.co_freevars)} of the function "
+            "around it, and a changed value could go unnoticed",
+            where=f"parameter {name!r}",
+            fix="write it at the top of the module, and pass values as parameters",
+        )
+
+
+def _refuse_tables(step: AnyStep, arguments: Mapping[str, Any]) -> None:
+    for name, value in arguments.items():
+        if step.cache and isinstance(value, Table):
+            raise NotStorable(
+                f"parameter {name!r} is the table {value.name!r}, whose rows may change while its declaration does not",
+                where=step.where,
+                fix="declare the step @lw.step(cache=False): what follows it is still reused",
+            )

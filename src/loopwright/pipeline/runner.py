@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Queue
+from typing import TYPE_CHECKING
 
 from loopwright.core.artifact import Artifact
 from loopwright.core.clock import Clock
 from loopwright.core.event import Cause
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
 from loopwright.core.stores import Stores
-from loopwright.errors import ArtifactNotFound
+from loopwright.errors import ArtifactNotFound, UsageError
 from loopwright.pipeline import machine, turn
 from loopwright.pipeline.attempt import Attempt, Outcome
 from loopwright.pipeline.executor import Executor
@@ -29,8 +30,15 @@ from loopwright.pipeline.plan import Plan
 from loopwright.pipeline.step import Resources
 from loopwright.pipeline.values import Values
 
+if TYPE_CHECKING:
+    from loopwright.data.tables import Tables
+
 _GLANCE_SECONDS = 0.5
 """How long to wait at most before looking whether somebody asked to stop."""
+
+
+def no_tables() -> Tables:
+    raise UsageError("this run has no tables", fix="give the runner open_tables=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,8 @@ class Runner:
     logs: Path
     scratch: Path
     """For files of steps at work; a killed worker's are removed by the next that takes the run up."""
+    open_tables: Callable[[], Tables] = no_tables
+    actor: str = "worker"
     workers: int = 0
     on_turn: Callable[[Execution], None] = lambda _: None
     on_stuck: Callable[[Execution], None] = lambda _: None
@@ -254,6 +264,9 @@ class Walk:
             clock=self._clock,
             memory=self._memory,
             executor=self._runner.executor,
+            actor=self._runner.actor,
+            stores=self._stores,
+            open_tables=self._runner.open_tables,
             log=self._runner.logs / self._run.id / f"{step.name}.log",
             folder=self._folder / f"{step.name}-{execution.attempt}",
         )

@@ -186,8 +186,8 @@ def _has_effect(statement: ast.stmt) -> bool:
         case ast.Import() | ast.ImportFrom():
             return True
         case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
-            is_pipeline = isinstance(value, ast.Call) and _last_name(value) == "Pipeline"
-            return not is_pipeline and any(isinstance(node, ast.Call) for node in ast.walk(value))
+            is_declared = isinstance(value, ast.Call) and _last_name(value) in ("Pipeline", "Loop")
+            return not is_declared and any(isinstance(node, ast.Call) for node in ast.walk(value))
     return False
 
 

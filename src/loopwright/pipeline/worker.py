@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from loopwright.core.clock import Clock, new_id
 from loopwright.core.event import Cause
@@ -20,6 +21,9 @@ from loopwright.pipeline.plan import Plan
 from loopwright.pipeline.request import Report, Request
 from loopwright.pipeline.runner import Runner, Walk
 
+if TYPE_CHECKING:
+    from loopwright.data.tables import Tables
+
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
@@ -30,6 +34,7 @@ class Worker:
     actor: str
     logs: Path
     scratch: Path
+    open_tables: Callable[[], Tables]
     workers: int
     lease_seconds: float
     heartbeat_seconds: float
@@ -119,6 +124,8 @@ class Worker:
             executor=executor,
             logs=self.logs,
             scratch=self.scratch,
+            open_tables=self.open_tables,
+            actor=self.actor,
             workers=self.workers,
             on_turn=self._tell_turn,
             on_stuck=self._restart,

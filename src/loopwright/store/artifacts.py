@@ -96,6 +96,8 @@ def _roots(connection: sa.Connection, before: datetime | None) -> Iterable[str |
     yield from (digest for row in connection.execute(outputs) for digest in row)
     named = sa.select(leases.c.code, leases.c.environment, leases.c.git_diff)
     yield from (digest for row in connection.execute(named) for digest in row)
+    for (files,) in connection.execute(sa.select(schema.versions.c.files)):
+        yield from files.values()
 
 
 def _expired(before: datetime) -> sa.Select[tuple[str]]:

@@ -5,6 +5,7 @@ What stands here is what the newest migration leaves behind: a test compares the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +16,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from loopwright.core.artifact import Artifact
 from loopwright.core.event import Cause, Event
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
+from loopwright.core.version import Arm, Route, Version, VersionStatus
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that this code was written against."""
 
 metadata = sa.MetaData()
@@ -122,6 +124,48 @@ artifacts = sa.Table(
     sa.Column("parts", Json, nullable=False),
 )
 
+versions = sa.Table(
+    "versions",
+    metadata,
+    sa.Column("loop", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("files", Json, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("metric", sa.Text, nullable=False),
+    sa.Column("value", sa.Double),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("lineage", Json, nullable=False),
+    sa.Column("notes", sa.Text, nullable=False),
+    sa.Column("tags", Json, nullable=False),
+    sa.Index("one_version_per_bundle", "loop", "digest", unique=True),
+)
+
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("loop", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.ForeignKeyConstraint(["loop", "number"], ["versions.loop", "versions.number"]),
+)
+
+routes = sa.Table(
+    "routes",
+    metadata,
+    sa.Column("loop", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("arms", Json, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+)
+
 events = sa.Table(
     "events",
     metadata,
@@ -203,6 +247,26 @@ def artifact_row(artifact: Artifact) -> dict[str, Any]:
 def artifact(row: sa.RowMapping) -> Artifact:
     values = {name: row[name] for name in _names(artifacts)}
     return Artifact(**(values | {"parts": tuple(row["parts"])}))
+
+
+def version_row(version: Version) -> dict[str, Any]:
+    values = {name: getattr(version, name) for name in _names(versions)}
+    plain = {name: dict(values[name]) for name in ("files", "lineage", "tags")}
+    return values | plain | {"status": version.status.value}
+
+
+def version(row: sa.RowMapping, named: Iterable[str]) -> Version:
+    values = {name: row[name] for name in _names(versions)}
+    return Version(**(values | {"status": VersionStatus(row["status"]), "aliases": tuple(sorted(named))}))
+
+
+def route_row(route: Route) -> dict[str, Any]:
+    return {name: getattr(route, name) for name in _names(routes)} | {"arms": [asdict(arm) for arm in route.arms]}
+
+
+def route(row: sa.RowMapping) -> Route:
+    values = {name: row[name] for name in _names(routes)}
+    return Route(**(values | {"arms": tuple(Arm(**arm) for arm in row["arms"])}))
 
 
 def event_row(event: Event) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from loopwright.core.artifact import Artifact
 from loopwright.core.event import Cause
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
 from loopwright.core.stores import Blobs, Stores
-from loopwright.errors import ArtifactNotFound, LeaseLost, LoopwrightError, RunNotFound
+from loopwright.core.version import ROLLED_BACK, Arm, Route, Version, VersionStatus
+from loopwright.errors import ArtifactNotFound, Conflict, LeaseLost, LoopwrightError, RunNotFound, VersionNotFound
 from loopwright.testing.clock import START
 
 
@@ -56,6 +57,30 @@ def an_artifact(digest: str, *, parts: tuple[str, ...] = (), run_id: str = "firs
         step="load",
         parts=parts,
     )
+
+
+def a_version(bundle: str = "one", *, loop: str = "flights", seconds: float = 0) -> Version:
+    """Whose bundle has a digest and a file of its own."""
+    return Version(
+        loop=loop,
+        digest=hashlib.sha256(bundle.encode()).hexdigest(),
+        files={"model.onnx": f"model of {bundle}", "manifest.json": f"manifest of {bundle}"},
+        status=VersionStatus.ACCEPTED,
+        run_id="first",
+        created_at=at(seconds),
+        created_by="tester",
+        metric="roc_auc",
+        value=0.71,
+        reason="1 of 1 gates passed",
+        task="binary",
+        lineage={"run": "first", "data": {"flights": {"version": 3}}, "seed": 7, "parameters": {"carriers": ["ÜA"]}},
+    )
+
+
+def a_route(*arms: tuple[str, int, float], loop: str = "flights") -> Route:
+    """Of (name, version, share)."""
+    made = tuple(Arm(name=name, version=version, share=share) for name, version, share in arms)
+    return Route(loop=loop, arms=made, at=START, actor="")
 
 
 def alive(_holder: str) -> bool | None:
@@ -100,8 +125,139 @@ def ran(lease: Lease, step: str = "load", *, key: str = "key", output: str = "ou
     )
 
 
-class StoresConformance:
-    """Runs, executions, artifacts and events."""
+class VersionsConformance:
+    """Versions and their aliases."""
+
+    def test_a_version_comes_back_as_it_was_added_under_the_next_number(self, stores: Stores) -> None:
+        added = [stores.versions.add(a_version(name), [], cause(5)) for name in ("one", "two")]
+        other = stores.versions.add(a_version("one", loop="trains"), [], cause(6))
+        assert [version.number for version in [*added, other]] == [1, 2, 1]
+        assert stores.versions.get("flights", "1") == replace(a_version("one"), number=1) == added[0]
+        assert [version.name for version in stores.versions.list("flights")] == ["flights v2", "flights v1"]
+        assert [version.name for version in stores.versions.list()] == ["flights v2", "flights v1", "trains v1"]
+
+    def test_the_same_bundle_is_one_version_however_often_it_is_added(self, stores: Stores) -> None:
+        first = stores.versions.add(a_version(), [], cause())
+        again = stores.versions.add(replace(a_version(), run_id="second"), [an_artifact("stray")], cause(1))
+        assert again == first
+        assert len(stores.events.list()) == 1
+        assert stores.artifacts.list() == []
+
+    def test_versions_are_found_by_number_alias_age_and_digest(self, stores: Stores) -> None:
+        for name in ("one", "two", "three"):
+            stores.versions.add(a_version(name), [], cause())
+        stores.routes.change(a_route(("champion", 2, 1.0)), {"champion": 2}, cause(), None)
+        digest = a_version("one").digest
+        found = {"2": 2, "v2": 2, "champion": 2, "newest": 3, digest: 1, digest[:6]: 1, digest[5:20].upper(): 1}
+        assert {name: stores.versions.get("flights", name).number for name in found} == found
+        assert stores.versions.get("flights", "2").aliases == ("champion",)
+        assert stores.versions.get("flights", "3").aliases == ()
+
+    def test_a_version_that_is_not_there_is_told_with_what_is(self, stores: Stores) -> None:
+        assert "no loop has a model" in refusal(VersionNotFound, stores.versions.get, "flights", "1")
+        stores.versions.add(a_version(), [], cause())
+        assert "did you mean 'flights'?" in refusal(VersionNotFound, stores.versions.get, "flight", "1")
+        assert "lw promote flights" in refusal(VersionNotFound, stores.versions.get, "flights", "champion")
+        assert "did you mean 'newest'?" in refusal(VersionNotFound, stores.versions.get, "flights", "newst")
+        for name in ("2", "v0", "-1", "", a_version().digest[:5], "%", "_" * 6):
+            assert repr(name) in refusal(VersionNotFound, stores.versions.get, "flights", name)
+
+    def test_a_version_without_a_value_and_with_notes_and_tags_comes_back(self, stores: Stores) -> None:
+        version = replace(a_version(), value=None, notes="looks odd", tags={"team": "ops"})
+        assert stores.versions.add(version, [], cause()) == replace(version, number=1)
+
+    def test_notes_and_tags_are_written_over_and_the_rest_stays(self, stores: Stores) -> None:
+        added = stores.versions.add(a_version(), [], cause())
+        stores.versions.annotate("flights", 1, cause(1), notes="for the board", tags={"team": "ops"})
+        noted = stores.versions.annotate("flights", 1, cause(2), tags={})
+        assert noted == replace(added, notes="for the board") == stores.versions.get("flights", "1")
+        stores.versions.annotate("flights", 1, cause(3))
+        assert [event.kind for event in stores.events.list(subject="version:flights:1")] == [
+            "VersionRegistered", "VersionAnnotated", "VersionAnnotated",
+        ]  # fmt: skip
+        refusal(VersionNotFound, stores.versions.annotate, "flights", 2, cause(3), notes="")
+
+    def test_the_trail_says_whether_a_version_was_accepted_rejected_or_imported(self, stores: Stores) -> None:
+        stores.versions.add(a_version("one"), [], cause(1))
+        stores.versions.add(replace(a_version("two"), status=VersionStatus.REJECTED), [], cause(2, "lw run"))
+        stores.versions.add(a_version("three"), [], cause(3), is_imported=True)
+        trail = stores.events.list()
+        assert [event.kind for event in trail] == ["VersionRegistered", "VersionRejected", "BundleImported"]
+        assert [event.subject for event in trail] == [f"version:flights:{number}" for number in (1, 2, 3)]
+        assert trail[1].cause == cause(2, "lw run")
+        assert trail[1].data["digest"] == a_version("two").digest
+
+    def test_the_files_of_a_version_are_never_forgotten(self, stores: Stores) -> None:
+        files = a_version().files.values()
+        stores.versions.add(a_version(), [an_artifact(digest) for digest in files], cause())
+        start(stores)
+        assert stores.artifacts.unreferenced(before=at(10_000)) == []
+        assert stores.artifacts.forget_unreferenced(cause(), before=at(10_000)) == []
+        assert {artifact.digest for artifact in stores.artifacts.list()} == set(files)
+
+
+class RoutesConformance:
+    """Routes and the aliases that move with them."""
+
+    def test_a_loop_without_a_route_has_none(self, stores: Stores) -> None:
+        stores.versions.add(a_version(), [], cause())
+        assert stores.routes.current("flights") is None
+        assert (stores.routes.loops(), stores.routes.history("flights")) == ([], [])
+
+    def test_a_route_is_changed_with_its_aliases_and_event(self, stores: Stores) -> None:
+        for name in ("one", "two"):
+            stores.versions.add(a_version(name), [], cause())
+        first = stores.routes.change(a_route(("champion", 1, 1.0)), {"champion": 1}, cause(1, "the first"), None)
+        wider = a_route(("champion", 1, 0.9), ("challenger", 2, 0.1))
+        second = stores.routes.change(wider, {"challenger": 2}, cause(2), first.number, "CanaryStarted", {"stage": 1})
+        assert (first.number, first.actor, first.at, first.reason) == (1, "tester", at(1), "the first")
+        assert (second.number, second.kind, second.arms) == (2, "CanaryStarted", wider.arms)
+        assert stores.routes.current("flights") == second
+        assert stores.routes.history("flights") == [second, first]
+        assert stores.routes.loops() == ["flights"]
+        assert [v.aliases for v in stores.versions.list("flights")] == [("challenger",), ("champion",)]
+        trail = stores.events.list(subject="loop:flights")
+        assert [event.kind for event in trail] == ["VersionPromoted", "CanaryStarted"]
+        assert trail[0].data == {
+            "route": 1, "arms": [{"name": "champion", "version": 1, "share": 1.0}], "aliases": {"champion": 1},
+        }  # fmt: skip
+        assert trail[1].data["stage"] == 1
+
+    def test_an_alias_moves_and_is_dropped(self, stores: Stores) -> None:
+        for name in ("one", "two"):
+            stores.versions.add(a_version(name), [], cause())
+        stores.routes.change(a_route(("champion", 1, 1.0)), {"champion": 1, "kept": 1}, cause(), None)
+        stores.routes.change(a_route(("champion", 2, 1.0)), {"champion": 2, "kept": None}, cause(), 1, ROLLED_BACK)
+        assert [v.aliases for v in stores.versions.list("flights")] == [("champion",), ()]
+        assert stores.events.list()[-1].kind == ROLLED_BACK
+
+    def test_a_change_of_a_route_that_was_changed_meanwhile_is_refused_whole(self, stores: Stores) -> None:
+        for name in ("one", "two"):
+            stores.versions.add(a_version(name), [], cause())
+        route = a_route(("champion", 1, 1.0))
+        assert "revision 0" in refusal(Conflict, stores.routes.change, route, {}, cause(), 1)
+        stores.routes.change(route, {"champion": 1}, cause(), None)
+        late = a_route(("champion", 2, 1.0))
+        for expected in (None, 2, 0):
+            assert "tester" in refusal(Conflict, stores.routes.change, late, {"champion": 2}, cause(), expected)
+        assert stores.versions.get("flights", "champion").number == 1
+        assert len(stores.routes.history("flights")) == 1
+
+    def test_a_route_to_a_version_that_is_not_there_is_refused_whole(self, stores: Stores) -> None:
+        stores.versions.add(a_version(), [], cause())
+        before = len(stores.events.list())
+        for route, aliases in (
+            (a_route(("champion", 2, 1.0)), {}),
+            (a_route(("champion", 1, 1.0)), {"champion": 1, "challenger": 2}),
+        ):
+            refusal(VersionNotFound, stores.routes.change, route, aliases, cause(), None)
+        assert stores.routes.current("flights") is None
+        assert stores.versions.get("flights", "1").aliases == ()
+        assert len(stores.events.list()) == before
+
+
+class StoresConformance(VersionsConformance, RoutesConformance):
+    """Runs, executions, artifacts and events; versions and routes too."""
 
     def test_a_run_comes_back_as_it_was_requested(self, stores: Stores) -> None:
         run, is_new = stores.runs.request(a_run(), cause())

@@ -19,10 +19,14 @@ from loopwright.core.clock import Clock
 from loopwright.core.event import Cause, Event
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
 from loopwright.core.stores import Stores
+from loopwright.core.version import Route, Version, resolve
 from loopwright.errors import ArtifactCorrupted, ArtifactNotFound, LeaseLost
 from loopwright.store.artifacts import closure
 from loopwright.store.executions import event_data
+from loopwright.store.routes import named, next_route, refuse_if_changed, route_data
 from loopwright.store.runs import only_run, refuse_if_held, refuse_stale
+from loopwright.store.versions import event_data as version_data
+from loopwright.store.versions import registered, subject
 from loopwright.testing.clock import START, HandClock
 
 
@@ -35,6 +39,9 @@ class _State:
     leases: list[Lease] = field(default_factory=list)
     executions: dict[tuple[str, str], Execution] = field(default_factory=dict)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
+    versions: dict[tuple[str, int], Version] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], int] = field(default_factory=dict)
+    routes: dict[str, list[Route]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     def record(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any] | None = None) -> None:
@@ -67,6 +74,8 @@ def memory_stores(clock: Clock | None = None) -> Stores:
         runs=MemoryRuns(state),
         executions=MemoryExecutions(state),
         artifacts=MemoryArtifacts(state),
+        versions=MemoryVersions(state),
+        routes=MemoryRoutes(state),
         events=MemoryEvents(state),
         blobs=MemoryBlobs(clock or HandClock()),
     )
@@ -208,6 +217,8 @@ class MemoryArtifacts:
                 yield from (execution.output, execution.log)
         for lease in self._state.leases:
             yield from (lease.code, lease.environment, lease.git_diff)
+        for version in self._state.versions.values():
+            yield from version.files.values()
 
     def _expired(self, before: datetime) -> set[str]:
         newest: dict[str, str] = {}
@@ -216,6 +227,101 @@ class MemoryArtifacts:
                 newest.setdefault(run.pipeline, run.id)
         old = {run.id for run in self._state.runs.values() if run.finished_at and run.finished_at < before}
         return old - set(newest.values())
+
+
+class MemoryVersions:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def add(
+        self, version: Version, artifacts: Sequence[Artifact], cause: Cause, *, is_imported: bool = False
+    ) -> Version:
+        with self._state.lock:
+            there = self.list(version.loop)
+            same = [known for known in there if known.digest == version.digest]
+            if same:
+                return same[0]
+            self._state.add(artifacts)
+            added = replace(version, number=there[0].number + 1 if there else 1, aliases=())
+            self._state.versions[added.loop, added.number] = added
+            kind = registered(added, is_imported=is_imported)
+            self._state.record(kind, subject(added.loop, added.number), cause, version_data(added))
+            return added
+
+    def get(self, loop: str, name: str) -> Version:
+        with self._state.lock:
+            return self._named(self._state.versions[loop, self._resolve(loop, name)])
+
+    def list(self, loop: str | None = None) -> Sequence[Version]:
+        with self._state.lock:
+            found = [self._named(version) for key, version in self._state.versions.items() if loop in (None, key[0])]
+            return sorted(found, key=lambda version: (version.loop, -version.number))
+
+    def annotate(
+        self,
+        loop: str,
+        number: int,
+        cause: Cause,
+        *,
+        notes: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Version:
+        with self._state.lock:
+            version = self._state.versions[loop, self._resolve(loop, f"v{number}")]
+            changed: dict[str, Any] = {} if notes is None else {"notes": notes}
+            changed |= {} if tags is None else {"tags": dict(tags)}
+            if changed:
+                self._state.versions[loop, number] = replace(version, **changed)
+                self._state.record("VersionAnnotated", subject(loop, number), cause, changed)
+            return self._named(self._state.versions[loop, number])
+
+    def _resolve(self, loop: str, name: str) -> int:
+        digests = {number: version.digest for (of, number), version in self._state.versions.items() if of == loop}
+        aliases = {alias: number for (of, alias), number in self._state.aliases.items() if of == loop}
+        return resolve(loop, name, digests, aliases, {of for of, _ in self._state.versions})
+
+    def _named(self, version: Version) -> Version:
+        key = (version.loop, version.number)
+        aliases = sorted(name for (loop, name), number in self._state.aliases.items() if (loop, number) == key)
+        return replace(version, aliases=tuple(aliases))
+
+
+class MemoryRoutes:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def current(self, loop: str) -> Route | None:
+        return next(iter(self.history(loop)), None)
+
+    def loops(self) -> Sequence[str]:
+        return sorted(self._state.routes)
+
+    def history(self, loop: str) -> Sequence[Route]:
+        return self._state.routes.get(loop, [])[::-1]
+
+    def change(
+        self,
+        route: Route,
+        aliases: Mapping[str, int | None],
+        cause: Cause,
+        expected: int | None,
+        kind: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Route:
+        with self._state.lock:
+            current = self.current(route.loop)
+            refuse_if_changed(current, expected, route.loop)
+            placed = next_route(route, current, cause, kind)
+            for number in sorted(named(placed, aliases)):
+                MemoryVersions(self._state).get(route.loop, f"v{number}")
+            self._state.routes.setdefault(route.loop, []).append(placed)
+            for name, moved in aliases.items():
+                self._state.aliases.pop((route.loop, name), None)
+                if moved is not None:
+                    self._state.aliases[route.loop, name] = moved
+            told = route_data(placed, aliases) | dict(data or {})
+            self._state.record(placed.kind, f"loop:{route.loop}", cause, told)
+            return placed
 
 
 class MemoryEvents:

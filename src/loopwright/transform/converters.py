@@ -1,6 +1,7 @@
 """The ONNX converters of `features` and of `OneHotEncoder` (skl2onnx's knows no infrequent categories).
 
-Only operators of opset 18 and ai.onnx.ml 3. Boosters' converters are onnxmltools', registered here too.
+Only operators of opset 18 and ai.onnx.ml 3. Boosters' converters are onnxmltools', registered here too, as are those
+that `trees` mends.
 """
 
 from __future__ import annotations
@@ -12,20 +13,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from onnx import TensorProto
 from skl2onnx import update_registered_converter  # type: ignore[import-untyped]
-from skl2onnx.common._registration import (  # type: ignore[import-untyped]
-    get_converter,
-    get_shape_calculator,
-)
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType  # type: ignore[import-untyped]
-from sklearn.ensemble import (  # type: ignore[import-untyped]
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-)
 from sklearn.preprocessing import OneHotEncoder  # type: ignore[import-untyped]
 
 from loopwright.errors import DeclarationError
 from loopwright.transform import features
 from loopwright.transform.inputs import MISSING_TIME, Array
+from loopwright.transform.trees import register_trees
 
 Skl: TypeAlias = Any  # skl2onnx has no types: its scope, operator and container
 
@@ -307,41 +301,8 @@ def register() -> None:
     for kind, convert in table.items():
         alias = "SklearnOneHotEncoder" if kind is OneHotEncoder else f"Loopwright{kind.__name__}"
         update_registered_converter(kind, alias, _shape, convert, overwrite=True)
-    _register_histogram_boosting()
+    register_trees()
     _register_boosters()
-
-
-def _register_histogram_boosting() -> None:
-    """skl2onnx 1.20 hands NumPy's integers and booleans to onnx 1.23, which takes Python's integers only."""
-    table = {HistGradientBoostingClassifier: "Classifier", HistGradientBoostingRegressor: "Regressor"}
-    for kind, role in table.items():
-        alias = f"SklearnHistGradientBoosting{role}"
-        options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "raw_scores": [True, False]}
-        shape, convert = get_shape_calculator(alias), _with_plain_integers(get_converter(alias))
-        update_registered_converter(
-            kind, alias, shape, convert, overwrite=True, options=options if role == "Classifier" else None
-        )
-
-
-def _with_plain_integers(convert: Any) -> Any:
-    def converted(scope: Skl, operator: Skl, container: Skl) -> None:
-        add = container.add_node
-
-        def plainly(*args: Any, **attributes: Any) -> None:
-            add(*args, **{name: _plain(value) for name, value in attributes.items()})
-
-        container.add_node = plainly
-        try:
-            convert(scope, operator, container)
-        finally:
-            container.add_node = add
-
-    return converted
-
-
-def _plain(value: Any) -> Any:
-    listed = isinstance(value, list)
-    return [int(one) if isinstance(one, np.integer | np.bool | bool) else one for one in value] if listed else value
 
 
 def _register_boosters() -> None:

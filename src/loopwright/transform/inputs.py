@@ -13,7 +13,6 @@ is refused; a larger value met later is rounded, as is a float64 to 7 digits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,31 +20,26 @@ import polars as pl
 import pyarrow as pa
 
 from loopwright.errors import DeclarationError, SchemaMismatch, did_you_mean
+from loopwright.transform.columns import MISSING_TIME, OUTPUTS, Column, Kind
+
+__all__ = [
+    "MISSING_TIME",
+    "OUTPUTS",
+    "Array",
+    "Column",
+    "Feed",
+    "Frame",
+    "Inputs",
+    "Kind",
+    "microseconds",
+    "polars_frame",
+]
 
 Frame: TypeAlias = Any  # a polars or pandas frame, an Arrow table or batch
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Feed: TypeAlias = dict[str, Array]
 
-MISSING_TIME = -(2**63)
 EXACT_INTEGER = 2**24
-OUTPUTS = ("label", "probabilities", "value")
-
-
-class Kind(Enum):
-    STRING = "string"
-    NUMBER = "number"
-    TIME = "time"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    name: str
-    kind: Kind
-
-    @property
-    def input(self) -> str:
-        """The name in the graph: the column's own, unless an output is called so."""
-        return f"column:{self.name}" if self.name in OUTPUTS else self.name
 
 
 @dataclass(frozen=True, slots=True)

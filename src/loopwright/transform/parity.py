@@ -2,33 +2,63 @@
 
 What must hold: labels equal (unless Python's two best classes lie within the tolerance of one another), probabilities
 within 1e-5, values within 1e-4 of themselves or 1e-5 of their spread: float32 keeps 7 digits, sums of trees and terms
-lose some. The transform, whose rounding the model was fitted on, must agree within 1e-3 of the value.
-Rows that the Python model itself refuses (a missing value without an imputer) are counted and not compared.
+lose some. The transform must agree within 1e-3 of the value: a scaler on a column far from zero (a year, a pressure)
+subtracts float32's rounding of the mean, which alone is 1e-4 of the column's spread, and the final model was fitted on
+the graph's own features anyway. Here a wrong transform is looked for, not rounding.
+
+Rows that the Python model refuses (a missing value without an imputer), or answers with no finite number, are counted
+and not compared. Python's answers are plain values, so that a pipeline can keep them without pickle.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import onnx
 import polars as pl
 
-from loopwright.errors import UsageError
-from loopwright.transform.export import Exported, session
+from loopwright.errors import ParityFailed
+from loopwright.transform.assembly import matrix_of, session
+from loopwright.transform.exported import Exported, Label
+from loopwright.transform.graphs import RUNTIME_ERRORS
 from loopwright.transform.inputs import Array, Column, Frame, Inputs, Kind
 
 PROBABILITY = 1e-5
 RELATIVE, OF_SPREAD = 1e-4, 1e-5
 TRANSFORM = 1e-3
 SHOWN = 5
+MOST_CALLS = 2_000
 _TIMES = [
     datetime(1600, 2, 29, tzinfo=UTC),
     datetime(1969, 12, 31, 23, 59, 59, 999999, UTC),
     datetime(2400, 2, 29, tzinfo=UTC),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What the Python model says of the rows it takes: of `held_rows` held-out and `edge_rows` made ones, all but
+    `refused`. `rows` is as `Inputs.frame` gives it, the first `held_taken` of them held-out; `predictions`, float64,
+    has the shape (rows, classes) or (rows, 1).
+
+    `labels` is None for regression; `transform_differs` is the transform's largest relative difference in each row;
+    `refuses_missing` names the columns that must not be missing.
+    """
+
+    rows: pl.DataFrame
+    held_rows: int
+    held_taken: int
+    edge_rows: int
+    refused: int
+    refuses_missing: tuple[str, ...]
+    predictions: Array
+    labels: Array | None
+    transform_differs: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,39 +74,66 @@ class ParityReport:
     refuses_missing: tuple[str, ...]
 
 
-def check_parity(exported: Exported, rows: Frame) -> ParityReport:
-    """Compare graph and Python on held-out `rows` and edge rows made from them.
+def answers(exported: Exported, rows: Frame, *, most_rows: int = 20_000, seed: int = 0) -> Answers:
+    """Ask the Python model about held-out `rows`, a sample where there are more, and about edge rows made from them.
 
-    Raises `UsageError` with the worst rows when they differ beyond the tolerance, or nothing could be compared.
+    Raises `ParityFailed` when it refuses every held-out row.
     """
-    held, (edges, missing) = exported.inputs.frame(rows), edge_rows(exported.inputs, rows)
-    frame = pl.concat([held, edges])
-    matrix = np.asarray(_run(exported.transform_graph, exported.inputs, frame, raw=True)[0], dtype=np.float32)
-    kept = _accepted(exported, frame, matrix)
-    if not kept[: len(held)].any():
-        raise UsageError(
-            "the Python model refuses every held-out row", where="parity", fix="impute missing values first"
+    held = exported.inputs.frame(rows)
+    if len(held) > most_rows:
+        drawn = np.random.default_rng(seed).choice(len(held), most_rows, replace=False)
+        held = held[np.sort(drawn).tolist()]
+    edges, missing = edge_rows(exported.inputs, held)
+    ask = _Asking(exported)
+    at_edges = ask(edges)
+    refuses = [name for name, at in missing.items() if not at_edges.kept[at]]
+    at_held = ask(held, _lacks(exported.inputs, held, refuses))
+    if not at_held.kept.any():
+        raise ParityFailed(
+            f"the Python model refuses each of the {len(held)} held-out rows",
+            where="parity",
+            fix="impute missing values, and let encoders take unknown categories (handle_unknown=)",
         )
-    frame, matrix = frame.filter(pl.Series(kept)), matrix[kept]
-    found = _run(exported.graph, exported.inputs, frame, raw=False)
-    transform = _transform_gap(exported, frame, matrix)
-    gap, allowed, differ = _gaps(exported, matrix, found)
-    _stop_if_worse(frame, gap, allowed, differ, transform)
-    return ParityReport(
-        rows=len(held),
+    kept = np.concatenate([at_held.kept, at_edges.kept])
+    return Answers(
+        rows=pl.concat([held, edges]).filter(pl.Series(kept)),
+        held_rows=len(held),
+        held_taken=int(at_held.kept.sum()),
         edge_rows=len(edges),
         refused=int((~kept).sum()),
+        refuses_missing=tuple(refuses),
+        predictions=np.concatenate([at_held.predictions, at_edges.predictions]),
+        labels=_plain([*at_held.labels, *at_edges.labels]) if exported.classes else None,
+        transform_differs=np.concatenate([at_held.differs, at_edges.differs]),
+    )
+
+
+def check_parity(
+    graph: bytes | onnx.ModelProto, inputs: Inputs, task: str, classes: tuple[Label, ...], answers: Answers
+) -> ParityReport:
+    """Run the graph alone on the rows that Python answered, and compare.
+
+    Raises `ParityFailed` with the worst rows when they differ beyond the tolerance.
+    """
+    found = _run(graph, inputs, answers.rows)
+    _check_shapes(found, len(answers.rows), task, classes)
+    gap, allowed, differ = _value_gaps(answers, found) if task == "regression" else _class_gaps(answers, found)
+    _stop_if_worse(answers, gap, allowed, differ)
+    return ParityReport(
+        rows=answers.held_rows,
+        edge_rows=answers.edge_rows,
+        refused=answers.refused,
         labels_differ=int(differ.sum()),
         worst=float(gap.max()),
-        worst_transform=float(transform.max()),
-        refuses_missing=tuple(name for name, at in missing.items() if not kept[len(held) + at]),
+        worst_transform=float(answers.transform_differs.max()),
+        refuses_missing=answers.refuses_missing,
     )
 
 
 def edge_rows(inputs: Inputs, rows: Frame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Each column missing, unseen and extreme one at a time, all missing at once; and where each is missing."""
     frame = inputs.frame(rows)
-    first = frame.head(1)
+    first = _fullest(inputs, frame)
     found: list[pl.DataFrame] = []
     missing: dict[str, int] = {}
     for column in inputs.columns:
@@ -86,6 +143,28 @@ def edge_rows(inputs: Inputs, rows: Frame) -> tuple[pl.DataFrame, dict[str, int]
         found += [first.with_columns(pl.Series(column.name, [value], dtype=kind)) for value in values]
     found.append(pl.DataFrame({one.name: [_missing(one)] for one in inputs.columns}, schema=frame.schema))
     return pl.concat(found), missing
+
+
+def _fullest(inputs: Inputs, frame: pl.DataFrame) -> pl.DataFrame:
+    """The first row that lacks the least, so that only what an edge row changes can make it refused."""
+    holes = sum(
+        (_lack(frame[one.name], one).cast(pl.Int32) for one in inputs.columns), pl.repeat(0, len(frame), eager=True)
+    )
+    return frame[int(holes.arg_min() or 0)]
+
+
+def _lack(series: pl.Series, column: Column) -> pl.Series:
+    if column.kind is Kind.NUMBER:
+        return series.is_nan()
+    return series == "" if column.kind is Kind.STRING else series.is_null()
+
+
+def _lacks(inputs: Inputs, frame: pl.DataFrame, names: list[str]) -> Array:
+    lacks = np.zeros(len(frame), dtype=bool)
+    for column in inputs.columns:
+        if column.name in names:
+            lacks |= _lack(frame[column.name], column).to_numpy()
+    return lacks
 
 
 def _missing(column: Column) -> object:
@@ -104,72 +183,145 @@ def _edges(series: pl.Series, column: Column) -> list[Any]:
     return [float("nan"), low, high, low - spread, high + spread, 0.0, -0.0]
 
 
-def _run(graph: Any, inputs: Inputs, frame: pl.DataFrame, *, raw: bool) -> list[Array]:
-    feed, running = inputs.feed(frame), session(graph)
-    named = {column.name if raw else column.input: feed[column.input] for column in inputs.columns}
-    given = {one.name for one in running.get_inputs()}
-    return [np.asarray(one) for one in running.run(None, {name: named[name] for name in given})]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """`kept` has one entry a row asked, the others one a row kept."""
+
+    kept: Array
+    predictions: Array
+    labels: list[Any]
+    differs: Array
 
 
-def _python_transform(exported: Exported, frame: pl.DataFrame) -> Array:
-    if exported.transform is None:
-        return frame.to_numpy()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = exported.transform.transform(frame)
-    return np.asarray(found.toarray() if hasattr(found, "toarray") else found, dtype=np.float64)
+class _Asking:
+    """Asks the Python model about frames of rows, by halves where it refuses, until the refused rows stand alone."""
+
+    def __init__(self, exported: Exported) -> None:
+        self.exported = exported
+        self.calls = 0
+
+    def __call__(self, frame: pl.DataFrame, refused: Array | None = None) -> _Answer:
+        """`refused` are rows known to be refused: asking about each alone would take long where they are many."""
+        ask = np.ones(len(frame), dtype=bool) if refused is None else ~refused
+        self.calls = 0
+        parts = list(self._asked(frame.filter(pl.Series(ask)))) if ask.any() else []
+        kept = np.zeros(len(frame), dtype=bool)
+        kept[ask] = np.concatenate([part.kept for part in parts]) if parts else False
+        width = len(self.exported.classes) or 1
+        return _Answer(
+            kept=kept,
+            predictions=np.concatenate([np.empty((0, width)), *(part.predictions for part in parts)]),
+            labels=[label for part in parts for label in part.labels],
+            differs=np.concatenate([np.empty(0), *(part.differs for part in parts)]),
+        )
+
+    def _asked(self, frame: pl.DataFrame) -> Iterator[_Answer]:
+        """Beyond `MOST_CALLS`, what still holds a refused row is left out whole."""
+        self.calls += 1
+        try:
+            yield self._answer(frame)
+        except ValueError:
+            if len(frame) > 1 and self.calls < MOST_CALLS:
+                half = len(frame) // 2
+                yield from self._asked(frame[:half])
+                yield from self._asked(frame[half:])
+            else:
+                width = len(self.exported.classes) or 1
+                none = np.zeros(len(frame), dtype=bool)
+                yield _Answer(kept=none, predictions=np.empty((0, width)), labels=[], differs=np.empty(0))
+
+    def _answer(self, frame: pl.DataFrame) -> _Answer:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            matrix, differs = _transformed(self.exported, frame)
+            found, labels = _predicted(self.exported, matrix)
+        kept = np.asarray(np.isfinite(found).all(axis=1))
+        return _Answer(
+            kept=kept,
+            predictions=found[kept],
+            labels=labels[kept].tolist() if labels is not None else [],
+            differs=differs[kept],
+        )
 
 
-def _python(exported: Exported, matrix: Array) -> Array:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if exported.task == "regression":
-            return np.asarray(exported.estimator.predict(matrix), dtype=np.float64).reshape(-1, 1)
-        return np.asarray(exported.estimator.predict_proba(matrix), dtype=np.float64)
-
-
-def _accepted(exported: Exported, frame: pl.DataFrame, matrix: Array) -> Array:
-    """Which rows the Python model takes, by halving until the refused ones stand alone."""
-    try:
-        _python_transform(exported, frame)
-        _python(exported, matrix)
-    except ValueError:
-        if len(frame) == 1:
-            return np.array([False])
-        half = len(frame) // 2
-        parts = [(frame[:half], matrix[:half]), (frame[half:], matrix[half:])]
-        return np.concatenate([_accepted(exported, *part) for part in parts])
-    return np.ones(len(frame), dtype=bool)
-
-
-def _transform_gap(exported: Exported, frame: pl.DataFrame, matrix: Array) -> Array:
-    python = _python_transform(exported, frame)
+def _transformed(exported: Exported, frame: pl.DataFrame) -> tuple[Any, Array]:
+    """What the estimator takes, and how far Python's transform is from the graph's in each row."""
+    if exported.transform_graph is None:
+        return frame, np.zeros(len(frame))
+    python = frame.to_numpy() if exported.transform is None else exported.transform.transform(frame)
+    python = np.asarray(python.toarray() if hasattr(python, "toarray") else python, dtype=np.float64)
+    matrix = matrix_of(exported.transform_graph, exported.inputs, exported.inputs.feed(frame))
     if python.shape != matrix.shape:
-        raise UsageError(
+        raise ParityFailed(
             f"the transform gives {python.shape[1]} columns in Python and {matrix.shape[1]} in the graph",
             where="parity",
             fix="leave out the transformer whose columns are lost",
         )
     same = (np.isnan(python) & np.isnan(matrix)) | (python == matrix)
-    gap = np.where(same, 0, np.abs(python - matrix) / np.maximum(1, np.abs(python)))
-    return np.asarray(np.nan_to_num(gap, nan=np.inf).max(axis=1))
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.where(same, 0, np.abs(python - matrix) / np.maximum(1, np.abs(python)))
+    return matrix, np.asarray(np.nan_to_num(gap, nan=np.inf).max(axis=1))
 
 
-def _gaps(exported: Exported, matrix: Array, found: list[Array]) -> tuple[Array, Array, Array]:
-    """The difference, the difference allowed, and whether the label differs, of each row."""
-    python = _python(exported, matrix)
+def _predicted(exported: Exported, matrix: Any) -> tuple[Array, Array | None]:
     if exported.task == "regression":
-        gap = np.abs(python[:, 0] - found[0])
-        allowed = RELATIVE * np.abs(python[:, 0]) + OF_SPREAD * float(np.std(python))
-        return np.nan_to_num(gap, nan=np.inf), allowed, np.zeros(len(gap), dtype=bool)
+        return np.asarray(exported.estimator.predict(matrix), dtype=np.float64).reshape(-1, 1), None
+    found = np.asarray(exported.estimator.predict_proba(matrix), dtype=np.float64)
+    labels = np.asarray(exported.estimator.predict(matrix)).ravel()
+    return found, labels.astype(type(exported.classes[0])) if isinstance(exported.classes[0], bool) else labels
+
+
+def _plain(labels: list[Any]) -> Array:
+    """Of a type that NumPy writes without pickle."""
+    return np.asarray(labels, dtype=str if isinstance(labels[0], str) else None)
+
+
+def _run(graph: bytes | onnx.ModelProto, inputs: Inputs, frame: pl.DataFrame) -> list[Array]:
+    try:
+        feed, running = inputs.feed(frame), session(graph)
+        given = {one.name for one in running.get_inputs()}
+        return [np.asarray(one) for one in running.run(None, {name: feed[name] for name in given})]
+    except RUNTIME_ERRORS as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ParityFailed(
+            f"the graph does not run on rows that the Python model takes: {reason}",
+            where="parity",
+            fix="leave out the part of the model that is named",
+        ) from error
+
+
+def _check_shapes(found: list[Array], rows: int, task: str, classes: tuple[Label, ...]) -> None:
+    wanted = [(rows,)] if task == "regression" else [(rows,), (rows, len(classes))]
+    shapes = [one.shape for one in found]
+    if shapes != wanted:
+        raise ParityFailed(
+            f"the graph's outputs have the shapes {shapes}, not {wanted}",
+            where="parity",
+            fix="a module must treat each row alone, whatever the number of rows",
+        )
+
+
+def _value_gaps(answers: Answers, found: list[Array]) -> tuple[Array, Array, Array]:
+    """The difference, the difference allowed, and whether the label differs, of each row."""
+    python = answers.predictions[:, 0]
+    gap = np.nan_to_num(np.abs(python - found[0]), nan=np.inf)
+    spread = np.full(len(python), float(np.std(python)))  # far out at the edges, terms a thousand times larger cancel
+    spread[: answers.held_taken] = float(np.std(python[: answers.held_taken]))
+    allowed = RELATIVE * np.abs(python) + OF_SPREAD * spread
+    return gap, allowed, np.zeros(len(gap), dtype=bool)
+
+
+def _class_gaps(answers: Answers, found: list[Array]) -> tuple[Array, Array, Array]:
+    python, labels = answers.predictions, np.asarray(answers.labels)
     gap = np.nan_to_num(np.abs(python - found[1]).max(axis=1), nan=np.inf)
     best = np.sort(python, axis=1)
     clear = best[:, -1] - best[:, -2] > 2 * PROBABILITY
-    differ = clear & (np.asarray(exported.estimator.predict(matrix)).ravel().astype(object) != found[0].astype(object))
+    differ = clear & (labels.astype(object) != found[0].astype(object))
     return gap, np.full(len(gap), PROBABILITY), np.asarray(differ)
 
 
-def _stop_if_worse(frame: pl.DataFrame, gap: Array, allowed: Array, differ: Array, transform: Array) -> None:
+def _stop_if_worse(answers: Answers, gap: Array, allowed: Array, differ: Array) -> None:
+    frame, transform = answers.rows, answers.transform_differs
     wrong = (gap > allowed) | differ | (transform > TRANSFORM)
     if not wrong.any():
         return
@@ -181,7 +333,7 @@ def _stop_if_worse(frame: pl.DataFrame, gap: Array, allowed: Array, differ: Arra
         pl.Series("transform differs by", transform[worst]),
     )
     with pl.Config(tbl_width_chars=400, tbl_cols=12, tbl_rows=SHOWN, tbl_hide_dataframe_shape=True, fmt_str_lengths=20):
-        raise UsageError(
+        raise ParityFailed(
             f"the graph and the Python model differ on {int(wrong.sum())} of {len(frame)} rows; the worst:\n{table}",
             where="parity",
             fix="nothing was written: leave out the part whose graph is wrong, or report it with these rows",

@@ -1,0 +1,29 @@
+"""Lengths of time as people write them: `30d`, `6h`."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from loopwright.errors import DeclarationError
+
+_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def duration(text: object, where: str) -> timedelta:
+    """A length of time above zero. Raises `DeclarationError` naming `where`.
+
+    >>> duration("6h", "hold=")
+    datetime.timedelta(seconds=21600)
+    >>> duration("6", "hold=")
+    Traceback (most recent call last):
+    loopwright.errors.DeclarationError: '6' is no length of time
+      where: hold=
+      to do: write a number and s, min, h, d or w: "6h"
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", text) if isinstance(text, str) else None
+    if match is None or float(match[1]) == 0:
+        raise DeclarationError(
+            f"{text!r} is no length of time", where=where, fix='write a number and s, min, h, d or w: "6h"'
+        )
+    return timedelta(**{_UNITS[match[2]]: float(match[1])})

@@ -1,0 +1,75 @@
+"""The demo's other side: a gateway in a process of its own, and a client that asks it over HTTP as anybody would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from loopwright.core.clock import Clock
+from loopwright.errors import LoopwrightError
+
+_PATIENCE_SECONDS = 30.0
+
+
+class Client:
+    """One connection, kept open."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = HTTPConnection(urlsplit(url).netloc, timeout=_PATIENCE_SECONDS)
+
+    def post(self, path: str, body: object) -> Any:
+        """The answer's JSON. Raises LoopwrightError for anything but 200."""
+        self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise LoopwrightError(
+                f"the gateway answered {answer.status}: {content.decode(errors='replace')[:500]}", where=path
+            )
+        return json.loads(content)
+
+
+@contextmanager
+def serving(project: Path, clock: Clock) -> Iterator[str]:
+    """`lw serve` on a free port, as a process; its URL. Drained and ended afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready"
+        command = [sys.executable, "-m", "loopwright.cli", "serve", "--port", "0", "--ready-file", str(ready)]
+        with (Path(folder) / "log").open("w+b") as log:
+            process = subprocess.Popen(
+                [*command, "--project", str(project)], stdout=log, stderr=log, start_new_session=True
+            )
+            try:
+                yield _url(process, ready, Path(log.name), clock)
+            finally:
+                _end(process)
+
+
+def _url(process: subprocess.Popen[bytes], ready: Path, log: Path, clock: Clock) -> str:
+    begun = clock.monotonic()
+    while clock.monotonic() - begun < _PATIENCE_SECONDS and process.poll() is None:
+        if ready.exists():
+            return ready.read_text(encoding="ascii").strip()
+        clock.sleep(0.02)
+    told = log.read_text(encoding="utf-8", errors="replace").strip()
+    raise LoopwrightError(f"the gateway did not start: {told or 'it said nothing'}", fix="try it by hand: lw serve")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,228 @@
+"""The demo: months of real flights go into a table, a model is proved and served, the next month's flights ask it, and
+their arrivals tell how right it was. Every number printed was measured on the way.
+
+The story is told twice: in lines for people as it goes, and as events for machines.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loopwright import demo, system
+from loopwright.core.version import Route, Version
+from loopwright.data.table import Table
+from loopwright.demo import flights
+from loopwright.demo.client import Client, serving
+from loopwright.errors import StepError, TableNotFound
+from loopwright.judge.evaluate import evaluate
+from loopwright.judge.evaluation import interval, number
+from loopwright.judge.verdict import Verdict
+from loopwright.pipeline.request import Report
+from loopwright.predictions import labels, reading
+from loopwright.registry.promote import promote
+from loopwright.system import System
+
+LOOP, FILE = "late-arrivals", "flights.py"
+TABLE = Table("flights", key=flights.KEY, time=flights.TIME, label=flights.LABEL, never=flights.NEVER)
+ROWS_A_REQUEST = 200
+MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
+
+
+@dataclass
+class Story:
+    """Hears what happens; `say` is for people, `events` for machines."""
+
+    system: System
+    say: Callable[[str], None]
+    months: int
+    events: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def tell(self, event: str, text: str, **data: Any) -> None:
+        self.events.append({"event": event, "at": self.system.clock.now().isoformat(), **data})
+        self.say(text)
+
+    def to_json(self) -> str:
+        return json.dumps({"summary": self.summary, "events": self.events}, indent=1, ensure_ascii=False)
+
+
+def open_folder(folder: Path) -> System:
+    """The demo's project: the loop file is copied there, to be read and changed; one that was changed stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / FILE).exists():
+        shutil.copyfile(demo.loop_file(), folder / FILE)
+    return system.open(folder)
+
+
+def play(
+    story: Story, folder: Path, *, rows_each: int | None = None, serve_on: Callable[[str], None] | None = None
+) -> None:
+    """From an empty folder to a served model and its first labelled month; from the cache where it was done before.
+
+    `rows_each` takes only so many rows of every month, evenly. `serve_on(url)` is called at the end, the server up.
+    """
+    begun = story.system.clock.monotonic()
+    _append(story, rows_each)
+    version = _train(story, folder)
+    _promote(story, version)
+    month = story.months + 1
+    with serving(folder, story.system.clock) as url:
+        story.tell("Serving", f"\nServing {version.name} at {url}", url=url)
+        ids = _ask(story, Client(url), _sample(flights.serving_rows(month), rows_each), month)
+        _label(story, Client(url), ids, month)
+        _judge_online(story, version, ids, month)
+        _summarise(story, version, begun)
+        if serve_on is not None:
+            serve_on(url)
+
+
+def _append(story: Story, rows_each: int | None) -> None:
+    story.say(f"Flights from New York, 2013: {MONTHS[0]} to {MONTHS[story.months - 1]}")
+    known = _batches(story.system)
+    for month in range(1, story.months + 1):
+        batch = f"2013-{month:02}"
+        if batch in known:
+            story.tell("RowsKnown", f"  {MONTHS[month - 1]:10} is in the table already", month=month)
+            continue
+        rows = flights.month(month)
+        rows = rows if rows_each is None else rows.gather_every(max(len(rows) // rows_each, 1))
+        version = story.system.tables.append(TABLE, rows, batch_id=batch)
+        never = rows[flights.LABEL].null_count()
+        story.tell(
+            "RowsAppended",
+            f"  {MONTHS[month - 1]:10} {len(rows):7,} flights, {never:5,} never arrived and have no label",
+            month=month,
+            rows=len(rows),
+            unlabelled=never,
+            table_version=version.version,
+        )
+
+
+def _batches(opened: System) -> set[str | None]:
+    try:
+        return {version.batch_id for version in opened.tables.versions(TABLE.name)}
+    except TableNotFound:
+        return set()
+
+
+def _train(story: Story, folder: Path) -> Version:
+    """The loop's newest accepted version. Raises StepError when the run made none."""
+    story.say(f"\nThe loop learns, proves and registers: lw run {FILE}")
+    ending = story.system.run(folder / FILE, on_report=lambda report: _hear(story, report))
+    if not ending.is_success:
+        why = ending.error.message if ending.error else ending.status
+        raise StepError(f"the loop ended as {ending.status}: {why}", fix=f"lw show {ending.run} --project {folder}")
+    version = story.system.stores.versions.get(LOOP, "newest")
+    verdict = Verdict.from_json(story.system.stores.blobs.read(version.files["verdict.json"]).decode())
+    story.tell(
+        "VersionRegistered",
+        f"\n{version.name}: {verdict}",
+        version=version.number,
+        digest=version.digest,
+        run=ending.run,
+        steps={report.step: report.status for report in ending.executions.values()},
+        accepted=verdict.accepted,
+        offline=version.value,
+    )
+    return version
+
+
+def _hear(story: Story, report: Report) -> None:
+    if report.told == "turn" and report.status == "reused":
+        story.say(f"  {report.step:10} reused")
+    elif report.told == "turn" and report.status in ("ran", "failed"):
+        story.say(f"  {report.step:10} {report.status}, {report.seconds or 0:.1f} s")
+
+
+def _promote(story: Story, version: Version) -> None:
+    done = promote(story.system.stores, LOOP, str(version.number), story.system.cause("lw demo"))
+    told = "is the champion now" if done.is_change else "is the champion already"
+    story.tell(
+        "VersionPromoted" if done.is_change else "ChampionKept", f"{version.name} {told}", version=version.number
+    )
+
+
+def _ask(story: Story, client: Client, rows: Sequence[dict[str, Any]], month: int) -> dict[str, str]:
+    """Sends what is known before departure; the id of each flight's prediction."""
+    clock, ids = story.system.clock, dict[str, str]()
+    begun = clock.monotonic()
+    for some in _in_turn(rows):
+        answers = client.post(f"/v1/loops/{LOOP}/predict", {"rows": some})["predictions"]
+        ids |= {row[flights.KEY]: answer["id"] for row, answer in zip(some, answers, strict=True)}
+    seconds = clock.monotonic() - begun
+    story.tell(
+        "Predicted",
+        f"  {len(ids):,} flights of {MONTHS[month - 1]} asked over HTTP, {ROWS_A_REQUEST} a request: "
+        f"{len(ids) / max(seconds, 1e-9):,.0f} answers a second",
+        month=month,
+        predictions=len(ids),
+        seconds=round(seconds, 3),
+    )
+    return ids
+
+
+def _label(story: Story, client: Client, ids: dict[str, str], month: int) -> None:
+    """What came true, for the flights that arrived; the others never get a label."""
+    known = [
+        {"prediction_id": ids[flight], "label": late}
+        for flight, late in flights.arrivals(month).items()
+        if flight in ids
+    ]
+    accepted = sum(client.post("/v1/labels", {"labels": list(some)})["accepted"] for some in _in_turn(known))
+    story.summary["labels_joined"] = accepted
+    story.tell(
+        "LabelsJoined",
+        f"  {accepted:,} arrived and told whether they were late; {len(ids) - accepted:,} never did, and never will",
+        labels=accepted,
+        never=len(ids) - accepted,
+    )
+
+
+def _judge_online(story: Story, version: Version, ids: dict[str, str], month: int) -> None:
+    """The same metric, on predictions that were served and labels that came."""
+    asked, known = set(ids.values()), labels.newest(story.system.workspace, LOOP)
+    lines = reading.read(story.system.workspace, LOOP, version=version.number).lines
+    pairs = [(line, known.of(line.id, line.key)) for line in lines if line.id in asked]
+    told = [(label.label, line.probabilities["true"]) for line, label in pairs if label and line.probabilities]
+    found = evaluate([int(late) for late, _ in told], [score for _, score in told], metrics=[version.metric])
+    online = found.metrics[0]
+    story.summary |= {"online": online.value, "predictions": len(ids)}
+    story.tell(
+        "Measured",
+        f"  {version.metric} of what was served in {MONTHS[month - 1]}: {number(online.value)} "
+        f"{interval(online.low, online.high)}; when it was judged: {number(version.value)}",
+        metric=version.metric,
+        online=online.value,
+        offline=version.value,
+    )
+    last = list(ids.values())[-1]
+    story.tell("Traceable", f"\nEvery answer can be traced: lw why {last}", prediction=last)
+
+
+def _summarise(story: Story, version: Version, begun: float) -> None:
+    stores = story.system.stores
+    route: Route | None = stores.routes.current(LOOP)
+    story.summary = {
+        "months": story.months,
+        "rows": story.system.tables.current(TABLE.name).rows,
+        "versions": len(stores.versions.list(LOOP)),
+        "served_version": route.champion if route else None,
+        "metric": version.metric,
+        "offline": version.value,
+        **story.summary,
+        "seconds": round(story.system.clock.monotonic() - begun, 2),
+    }
+
+
+def _sample(rows: Sequence[dict[str, Any]], rows_each: int | None) -> Sequence[dict[str, Any]]:
+    return rows if rows_each is None else rows[:: max(len(rows) // rows_each, 1)]
+
+
+def _in_turn(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(rows), ROWS_A_REQUEST):
+        yield rows[first : first + ROWS_A_REQUEST]

@@ -1,0 +1,461 @@
+"""THE SPINE: what a loop does, step by step, in the order the data flows. Each step is thin and may be replaced.
+
+    ingest ─► describe ─► validate ─► split ─► search ─► train ─► export ─► evaluate ─┐
+                                                            champion ─────────────────┴─► judge ─► register
+
+Steps that look at the world (what rows there are, who is champion) run every time; all others are functions of what
+these found, so that nothing finished is done again. From `export` on, everything runs the bundle, never the Python
+model.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from loopwright.core.event import Cause
+from loopwright.core.version import CHAMPION, Version, VersionStatus
+from loopwright.data import leaks, statistics
+from loopwright.data import validate as validation
+from loopwright.data.bring import bring
+from loopwright.data.findings import Finding, errors
+from loopwright.data.rows import Rows, pin
+from loopwright.data.schema import Schema
+from loopwright.data.statistics import Statistics
+from loopwright.data.table import Table
+from loopwright.errors import DataError, DeclarationError, VersionNotFound, did_you_mean
+from loopwright.judge.card import card
+from loopwright.judge.catalog import METRICS, Task
+from loopwright.judge.compare import compare
+from loopwright.judge.declare import Judge
+from loopwright.judge.evaluate import evaluate as measure
+from loopwright.judge.evaluation import Comparison, Evaluation
+from loopwright.judge.metrics import values, why_undefined
+from loopwright.judge.sample import Sample
+from loopwright.judge.scored import refuse_other_task, sampled, scored
+from loopwright.judge.verdict import Verdict
+from loopwright.judge.verdict import judge as decide
+from loopwright.pipeline.context import Context
+from loopwright.pipeline.keys import as_json
+from loopwright.pipeline.step import Rejected, step
+from loopwright.registry.fetch import fetch
+from loopwright.registry.register import register as registering
+from loopwright.train import parts, trials
+from loopwright.train.data import TrainingData
+from loopwright.train.fitted import said
+from loopwright.train.parts import HELD, TRAIN, VALIDATION, Parts
+from loopwright.train.search import Search
+from loopwright.train.split import Split
+from loopwright.train.trials import Searched
+from loopwright.transform import bundle
+from loopwright.transform.inputs import Inputs
+from loopwright.transform.parity import Answers, answers, check_parity
+from loopwright.transform.predictor import Predictor
+
+Train = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated:
+    """The column contract of rows that may be trained on, and what was found all the same."""
+
+    schema: Schema
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A fitted model as its graph, and what the Python model said: all that the next steps need of it."""
+
+    graph: Path
+    inputs: tuple[Mapping[str, str], ...]
+    task: str
+    classes: tuple[Any, ...]
+    answers: Answers
+    parameters: Mapping[str, Any]
+    logged: tuple[Mapping[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The verdict, and the comparison with the champion where there was one."""
+
+    verdict: Verdict
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """The version that the run made."""
+
+    loop: str
+    number: int
+    digest: str
+    accepted: bool
+
+
+@step(cache=False)
+def ingest(
+    table: Table, source: Any, weight: str | None, since: date | None, until: date | None, context: Context
+) -> Rows:
+    """Bring in what is new, and pin the state of the table that everything after stands on."""
+    if source is not None:
+        print(f"{bring(context.tables, table, source):,} new rows were appended to {table.name}")
+    rows = pin(context.tables, table, weight=weight, since=since, until=until)
+    print(f"{table.name} version {rows.version.version}: {rows.version.rows:,} rows")
+    return rows
+
+
+@step
+def describe(ingest: Rows, context: Context) -> Statistics:
+    """The statistics of what a model may see, and of the label."""
+    return statistics.describe(ingest.scan(context.tables, [*ingest.features, ingest.label]))
+
+
+@step
+def validate(ingest: Rows, describe: Statistics, trust: Sequence[str], context: Context) -> Validated:
+    """Stop at errors: rows that nothing can be learned from, and columns that give the label away."""
+    found = validation.findings(describe, ingest.features, ingest.label)
+    if not errors(found):
+        rows = ingest.scan(context.tables, [*ingest.features, ingest.label]).collect()
+        suspects = [name for name in ingest.features if name not in trust]
+        found += leaks.leaks(rows, suspects, ingest.label, seed=context.seed)
+    for finding in found:
+        print(finding)
+    if stops := errors(found):
+        raise DataError(
+            "; ".join(finding.message for finding in stops),
+            where=f"table {ingest.table.name!r}",
+            fix="; ".join(dict.fromkeys(finding.fix for finding in stops)),
+        )
+    return Validated(schema=validation.contract(describe, ingest.features, ingest.table), findings=tuple(found))
+
+
+@step
+def split(
+    ingest: Rows,
+    validate: Validated,  # noqa: ARG001 - nothing is trained on rows that did not pass
+    splitting: Split,
+    seed: int,
+    context: Context,
+) -> Parts:
+    """Which rows train, and which are held out to judge; those without a label are left out and counted."""
+    columns = [name for name in (*splitting.key, ingest.table.time) if name is not None]
+    counts = ingest.scan(context.tables, [ingest.label]).select(pl.col(ingest.label).is_null().sum()).collect()
+    settled = parts.carry_out(
+        splitting,
+        ingest.labelled(context.tables, columns).collect(),
+        time=ingest.table.time,
+        unlabelled_rows=int(counts.item()),
+        seed=seed,
+    )
+    held, unlabelled = settled.held_rows, settled.unlabelled_rows
+    print(f"{settled.train_rows:,} rows train, {held:,} are held out, {unlabelled:,} have no label")
+    return settled
+
+
+@step
+def search(
+    ingest: Rows,
+    split: Parts,
+    training: Train,
+    searching: Search | None,
+    judging: Judge,
+    parameters: dict[str, Any],
+    context: Context,
+) -> Searched:
+    """The parameters to train with: as given, and the best that the search found."""
+    if searching is None:
+        return Searched(parameters=parameters)
+    if split.validation_rows == 0:
+        raise DataError(
+            "the split leaves no rows to compare trials on", where="search=", fix="append more labelled rows"
+        )
+    labelled = ingest.labelled(context.tables).collect()
+    part = split.of(labelled)
+    fitted, compared = labelled.filter(part == TRAIN), labelled.filter(part == VALIDATION)
+    metric = METRICS[judging.metric]
+
+    def value(tried: Mapping[str, Any]) -> float:
+        data = _data(ingest, fitted, context.seed)
+        model = training(data, **{**parameters, **tried})
+        return _value(model, data, compared, ingest, judging)
+
+    found = trials.carry_out(
+        searching, value, bigger_is_better=metric.bigger_is_better, seed=context.seed, clock=context.clock
+    )
+    for trial in found.trials:
+        told = f"{metric.name} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.error}"
+        print(f"{told}  {dict(trial.parameters)}")
+    return replace(found, parameters={**parameters, **found.parameters})
+
+
+@step
+def train(ingest: Rows, split: Parts, search: Searched, training: Train, judging: Judge, context: Context) -> Trained:
+    """Call the loop's `train()`, make the graph of what it returns, and keep what Python says of held-out rows."""
+    from loopwright.transform.export import export as to_graph  # the converters: not where all is reused
+
+    labelled = ingest.labelled(context.tables).collect()
+    part = split.of(labelled)
+    data = _data(ingest, labelled.filter(part != HELD), context.seed)
+    model = training(data, **search.parameters)
+    weights: dict[str, Any] = {} if data.weights is None else {"sample_weight": data.weights}
+    exported = to_graph(model, data.raw.select(ingest.features), data.y, **weights)
+    refuse_other_task(judging, exported.task)
+    held = labelled.filter(part == HELD).select(ingest.features)
+    graph = context.folder / "model.onnx"
+    graph.write_bytes(exported.graph.SerializeToString())
+    return Trained(
+        graph=graph,
+        inputs=tuple(exported.inputs.to_dict()),
+        task=exported.task,
+        classes=exported.classes,
+        answers=answers(exported, held, seed=context.seed),
+        parameters=_parameters(training, search.parameters),
+        logged=tuple(data.logged),
+    )
+
+
+@step
+def export(
+    loop: str, ingest: Rows, describe: Statistics, validate: Validated, train: Trained, context: Context
+) -> Path:
+    """The bundle, but for what only judging can add. What differs from the Python model does not become one."""
+    inputs = Inputs.from_dict(list(map(dict, train.inputs)))
+    content = train.graph.read_bytes()
+    report = check_parity(content, inputs, train.task, train.classes, train.answers)
+    print(f"parity: {report.rows:,} held-out and {report.edge_rows} edge rows, largest difference {report.worst:.1e}")
+    folder = context.folder / "bundle"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(content)
+    (folder / "schema.json").write_text(validate.schema.to_json(), encoding="utf-8")
+    (folder / "statistics.json").write_text(describe.to_json(), encoding="utf-8")
+    bundle.write(
+        folder,
+        name=loop,
+        inputs=inputs.columns,
+        task=train.task,
+        classes=train.classes,
+        parity=asdict(report),
+        lineage=_lineage(ingest, train, context),
+    )
+    return folder
+
+
+@step
+def evaluate(ingest: Rows, split: Parts, export: Path, judging: Judge, context: Context) -> Evaluation:
+    """Measure the bundle on the held-out rows: every metric, with intervals, overall and by slice."""
+    held = _held(ingest, split, judging, context)
+    found = scored(Predictor.from_folder(export), held, ingest.label, ingest.weight)
+    return measure(
+        _labels(found),
+        found.predictions,
+        task=found.task,
+        weights=None if ingest.weight is None else found.weights,
+        classes=found.classes or None,
+        columns=held,
+        slices=judging.slices,
+        least_rows=judging.least_rows,
+        seed=context.seed,
+    )
+
+
+@step(cache=False)
+def champion(loop: str, export: Path, context: Context) -> str | None:
+    """Digest of the version that this model has to beat: the champion, or, where it is that itself, whom it had to beat
+    then. None for a loop's first."""
+    made = _made_before(context, loop, export)
+    if made is not None:
+        told = made.lineage.get("champion")
+        return str(told) if told else None
+    try:
+        return context.stores.versions.get(loop, CHAMPION).digest
+    except VersionNotFound:
+        return None
+
+
+@step
+def judge(
+    loop: str,
+    ingest: Rows,
+    split: Parts,
+    export: Path,
+    evaluate: Evaluation,
+    champion: str | None,
+    judging: Judge,
+    context: Context,
+) -> Judged:
+    """Hold the bundle against the gates, and beside the champion on the same rows."""
+    comparison = None
+    if champion is not None:
+        held = _held(ingest, split, judging, context)
+        version = context.stores.versions.get(loop, champion)
+        bundles = [fetch(context.stores, version, context.folder), export]
+        one, other = (scored(Predictor.from_folder(b), held, ingest.label, ingest.weight) for b in bundles)
+        comparison = compare(one, other, seed=context.seed)
+    verdict = decide(evaluate, comparison, judging.gates)
+    print(verdict)
+    return Judged(verdict=verdict, comparison=comparison)
+
+
+@step(cache=False)
+def register(
+    loop: str,
+    export: Path,
+    evaluate: Evaluation,
+    champion: str | None,
+    judge: Judged,
+    judging: Judge,
+    context: Context,
+) -> Registered:
+    """Complete the bundle and make it a version: accepted, or rejected, which ends the run so. The same model once."""
+    version = _made_before(context, loop, export) or _registered(export, evaluate, champion, judge, judging, context)
+    if version.status is VersionStatus.REJECTED:
+        raise Rejected(
+            f"{version.name} was registered as rejected: {version.reason}\n  to do: look at it with lw why "
+            f"{loop}:{version.number}; to release it all the same, lw promote {loop} {version.number} --override "
+            '--because "..."'
+        )
+    print(f"{version.name} was registered; make it the champion: lw promote {loop} {version.number}")
+    return Registered(loop=loop, number=version.number, digest=version.digest, accepted=True)
+
+
+STANDARD = (ingest, describe, validate, split, search, train, export, evaluate, champion, judge, register)
+
+
+def _data(ingest: Rows, rows: pl.DataFrame, seed: int) -> TrainingData:
+    inputs = Inputs.of(rows.select(ingest.features))
+    return TrainingData(rows.lazy, inputs, label=ingest.label, weight=ingest.weight, seed=seed)
+
+
+def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, judging: Judge) -> float:
+    """Of the metric, on rows that the model was not trained on. Raises `DataError` where it is undefined."""
+    found = said(model, data, rows)
+    refuse_other_task(judging, found.task)
+    sample = sampled(found.task, found.classes, rows, found.scores, ingest.label, ingest.weight)
+    value = float(values(sample, [judging.metric])[0])
+    if np.isnan(value):
+        raise DataError(f"{judging.metric} is undefined: {why_undefined(judging.metric, sample)}")
+    return value
+
+
+def _held(ingest: Rows, split: Parts, judging: Judge, context: Context) -> pl.DataFrame:
+    """The held-out rows: features, label, weight, and what slices are cut by."""
+    cut = [name for columns in judging.slices for name in columns]
+    unknown = [name for name in cut if name not in ingest.version.columns]
+    if unknown:
+        raise DeclarationError(
+            f"a slice names the column {unknown[0]!r}, which table {ingest.table.name!r} does not have",
+            where=f"Judge({judging.metric!r})",
+            fix=did_you_mean(unknown[0], ingest.version.columns),
+        )
+    wanted = [
+        *ingest.features,
+        *cut,
+        *([ingest.weight] if ingest.weight else []),
+        *([split.time] if split.time else []),
+    ]
+    labelled = ingest.labelled(context.tables, [*wanted, *split.split.key]).collect()
+    return labelled.filter(split.of(labelled) == HELD)
+
+
+def _labels(found: Sample) -> Any:
+    """As `evaluate` takes them: of classes beyond two, the classes themselves."""
+    if found.task is not Task.MULTICLASS:
+        return found.labels
+    return np.asarray([found.classes[int(place)] for place in found.labels], dtype=object)
+
+
+def _parameters(training: Train, given: Mapping[str, Any]) -> dict[str, Any]:
+    """With the defaults that counted."""
+    named = list(inspect.signature(training).parameters.values())[1:]
+    return {each.name: each.default for each in named if each.default is not each.empty} | dict(given)
+
+
+def _lineage(ingest: Rows, train: Trained, context: Context) -> dict[str, Any]:
+    """What led to the model: all that is needed to make it again."""
+    run = context.stores.runs.get(context.run_id)
+    version = ingest.version
+    data = {
+        "table": version.name,
+        "version": version.version,
+        "labels_version": version.labels_version,
+        "digest": version.digest,
+        "since": str(ingest.since) if ingest.since else None,
+        "until": str(ingest.until) if ingest.until else None,
+    }
+    return {
+        "run": run.id,
+        "data": data,
+        "code": run.lease.code if run.lease else None,
+        "environment": run.lease.environment if run.lease else None,
+        "git_commit": run.lease.git_commit if run.lease else None,
+        "seed": run.seed,
+        "parameters": as_json(train.parameters),
+        "logged": [dict(one) for one in train.logged[-100:]],
+    }
+
+
+def _made_before(context: Context, loop: str, export: Path) -> Version | None:
+    """The version that has this very model, whatever it was judged against."""
+    made = bundle.verify(export)
+    same = ("model.onnx", "schema.json")
+    for version in context.stores.versions.list(loop):
+        if all(version.files.get(name) == made.files[name].sha256 for name in same):
+            return version
+    return None
+
+
+def _registered(
+    export: Path, evaluate: Evaluation, champion: str | None, judge: Judged, judging: Judge, context: Context
+) -> Version:
+    draft = bundle.verify(export)
+    folder = Path(shutil.copytree(export, context.folder / "bundle"))
+    schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+    lineage = {**draft.lineage, "champion": champion}
+    texts = {
+        "evaluation.json": evaluate.to_json(),
+        "verdict.json": judge.verdict.to_json(),
+        "card.html": card(
+            draft.name, judge.verdict, evaluate, judge.comparison, columns=schema["columns"], facts=_facts(lineage)
+        ),
+    }
+    if judge.comparison is not None:
+        texts["comparison.json"] = judge.comparison.to_json()
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    sealed = bundle.write(
+        folder,
+        name=draft.name,
+        inputs=draft.inputs,
+        task=draft.task,
+        classes=draft.classes,
+        parity=draft.parity,
+        lineage=lineage,
+    )
+    first = evaluate.metric(judging.metric)
+    return registering(
+        context.stores,
+        folder,
+        sealed,
+        Cause(actor=context.actor, at=context.clock.now(), reason=judge.verdict.reason),
+        status=VersionStatus.ACCEPTED if judge.verdict.accepted else VersionStatus.REJECTED,
+        run_id=context.run_id,
+        metric=judging.metric,
+        value=first.value if first else None,
+        reason=judge.verdict.reason,
+    )
+
+
+def _facts(lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """For the card: without the run, which would make equal cards differ."""
+    return {name: value for name, value in lineage.items() if name not in ("run", "logged") and value is not None}

@@ -1,0 +1,97 @@
+"""`TrainingData`: what a loop's `train(data, ...)` receives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from loopwright.errors import UsageError
+from loopwright.transform.inputs import Inputs, Kind
+
+Rows = Callable[[], pl.LazyFrame]
+
+
+class TrainingData:
+    """The training part of the labelled rows: features without key, label and `never` columns.
+
+    `X` holds them as the graph will see them: missing strings "", numbers float32 with NaN, timestamps in UTC. It is
+    read at first use; `batches` reads piece by piece instead, for data larger than memory.
+
+    >>> data = TrainingData.of(pl.DataFrame({"carrier": ["UA", None], "distance": [1400, 733]}), np.array([1, 0]))
+    >>> data.categorical, data.numeric, data.X["carrier"].to_list()
+    (['carrier'], ['distance'], ['UA', ''])
+    """
+
+    def __init__(self, rows: Rows, inputs: Inputs, *, label: str, weight: str | None = None, seed: int = 0) -> None:
+        """`rows` gives the rows, raw, with the columns of `inputs`, the label and the weight."""
+        self._rows, self._label, self._weight = rows, label, weight
+        self.inputs = inputs
+        self.seed = seed
+        """For whatever draws random numbers: the run's, or a trial's."""
+        self.logged: list[dict[str, float]] = []
+        """What `log` was told, in order."""
+
+    @classmethod
+    def of(
+        cls,
+        features: pl.DataFrame,
+        y: NDArray[np.generic],
+        *,
+        weights: NDArray[np.generic] | None = None,
+        seed: int = 0,
+    ) -> TrainingData:
+        """From frames at hand: for notebooks and tests of a `train` function."""
+        frame = features.with_columns(pl.Series("\0label", y))
+        if weights is not None:
+            frame = frame.with_columns(pl.Series("\0weight", weights))
+        weight = None if weights is None else "\0weight"
+        return cls(frame.lazy, Inputs.of(features), label="\0label", weight=weight, seed=seed)
+
+    @cached_property
+    def raw(self) -> pl.DataFrame:
+        """The rows as the table has them."""
+        return self._rows().collect(engine="streaming")
+
+    @cached_property
+    def X(self) -> pl.DataFrame:  # noqa: N802 - as everywhere in the field
+        return self.inputs.frame(self.raw)
+
+    @cached_property
+    def y(self) -> NDArray[np.generic]:
+        """The labels, `(rows,)`."""
+        return self.raw[self._label].to_numpy()
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64] | None:
+        """`(rows,)`, of the column the loop names as its weight; None where it names none."""
+        return None if self._weight is None else self.raw[self._weight].cast(pl.Float64).to_numpy()
+
+    @property
+    def numeric(self) -> list[str]:
+        """Integer, float and boolean columns."""
+        return self.inputs.named(Kind.NUMBER)
+
+    @property
+    def categorical(self) -> list[str]:
+        """String columns."""
+        return self.inputs.named(Kind.STRING)
+
+    @property
+    def timestamps(self) -> list[str]:
+        return self.inputs.named(Kind.TIME)
+
+    def batches(self, rows: int = 65_536) -> Iterator[tuple[pl.DataFrame, NDArray[np.generic]]]:
+        """(X, y) of at most `rows` rows at a time, in order, for `partial_fit` and the like."""
+        for batch in self._rows().collect_batches(chunk_size=rows, maintain_order=True, engine="streaming"):
+            yield self.inputs.frame(batch), batch[self._label].to_numpy()
+
+    def log(self, **metrics: float | np.floating | np.integer) -> None:
+        """Keep numbers with the version: `data.log(epoch=3, loss=0.31)`. Raises `UsageError` for what is no number."""
+        for name, value in metrics.items():
+            if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+                raise UsageError(f"{name}={value!r} is no number", where="data.log()", fix="log numbers: loss=0.31")
+        self.logged.append({name: float(value) for name, value in metrics.items()})

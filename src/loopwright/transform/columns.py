@@ -1,0 +1,33 @@
+"""The columns a graph takes and the names they have in it. Standard library only: the gateway reads it too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MISSING_TIME = -(2**63)
+"""What stands for a missing timestamp in the graph; any other is microseconds since 1970 in UTC."""
+OUTPUTS = ("label", "probabilities", "value")
+
+
+class Kind(StrEnum):
+    STRING = "string"
+    NUMBER = "number"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One raw column, as the graph takes it.
+
+    >>> Column(name="value", kind=Kind.NUMBER).input
+    'column:value'
+    """
+
+    name: str
+    kind: Kind
+
+    @property
+    def input(self) -> str:
+        """The name in the graph: the column's own, unless an output is called so."""
+        return f"column:{self.name}" if self.name in OUTPUTS else self.name

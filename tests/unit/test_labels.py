@@ -1,0 +1,119 @@
+"""Labels that come later: by prediction or by key, the newest wins, joined to what was predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.serving import ROW, Multiplier, Station
+
+from loopwright.predictions import reading
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    made = Station(tmp_path)
+    made.promote(1, Multiplier(1.0, classes=(False, True)))
+    yield made
+    made.close()
+
+
+def predict(station: Station, **beside: Any) -> str:
+    answered = station.client.post("/v1/loops/flights/predict", {"row": ROW | beside})
+    assert answered.status == 200, answered.content
+    station.clock.advance(1)
+    identity: str = answered.json["prediction"]["id"]
+    return identity
+
+
+def label(station: Station, *labels: dict[str, Any], **more: Any) -> Any:
+    answered = station.client.post("/v1/labels", {"labels": list(labels), **more})
+    station.clock.advance(1)
+    return answered.json if answered.status == 200 else (answered.status, answered.json)
+
+
+def test_a_label_finds_its_prediction_by_id(station: Station) -> None:
+    first, second = predict(station), predict(station)
+    assert label(station, {"prediction_id": first, "label": True}, origin="airline") == {"accepted": 1, "unknown": 0}
+    found = reading.joined(station.workspace, "flights")
+    assert found.select("id", "label", "label_origin").rows() == [(first, True, "airline"), (second, None, None)]
+    assert found["labelled_at"].to_list()[0] > found["at"].to_list()[0]
+
+
+def test_a_label_finds_its_prediction_by_key_also_when_it_came_first(station: Station) -> None:
+    by_key = {"loop": "flights", "key": {"flight_id": 7}, "label": True}
+    assert label(station, by_key) == {"accepted": 1, "unknown": 0}
+    seven, eight = predict(station, flight_id=7.0), predict(station, flight_id=8)
+    found = reading.joined(station.workspace, "flights")
+    assert dict(found.select("id", "label").iter_rows()) == {seven: True, eight: None}
+
+
+def test_the_newest_label_wins_however_it_was_addressed(station: Station) -> None:
+    one = predict(station, flight_id=7)
+    label(station, {"prediction_id": one, "label": False})
+    label(station, {"loop": "flights", "key": {"flight_id": 7}, "label": True})
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [True]
+    label(station, {"prediction_id": one, "label": False})
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [False]
+
+
+def test_of_two_labels_told_at_once_the_later_wins(station: Station) -> None:
+    one = predict(station)
+    label(station, {"prediction_id": one, "label": False}, {"prediction_id": one, "label": True})
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [True]
+
+
+def test_a_label_of_a_prediction_nobody_made_is_counted_as_unknown_and_not_kept(station: Station) -> None:
+    stranger = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
+    labels = [{"prediction_id": predict(station), "label": True}, {"prediction_id": stranger, "label": True}]
+    labels.append({"loop": "trains", "key": {"train": 1}, "label": True})
+    assert label(station, *labels) == {"accepted": 1, "unknown": 2}
+    content = b"".join(file.read_bytes() for file in (station.workspace / "labels").rglob("*.jsonl"))
+    assert stranger.encode() not in content
+    assert not (station.workspace / "labels" / "trains").exists()
+
+
+ID = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"prediction_id": "nonsense", "label": True}, "prediction_id"),
+    ({"prediction_id": ID, "label": None}, "label"),
+    ({"prediction_id": ID, "label": [1]}, "label"),
+    ({"loop": "flights", "key": {"flight_id": 7}, "label": "late"}, "label"),
+    ({"loop": "flights", "key": {"flight_id": 7}, "label": 1}, "label"),
+    ({"loop": "flights", "key": {"flight": 7}, "label": True}, "key"),
+    ({"loop": "flights", "key": {}, "label": True}, "key"),
+    ({"loop": "flights", "key": {"flight_id": [7]}, "label": True}, "key"),
+    ({"key": {"flight_id": 7}, "label": True}, "loop"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "column"), WRONG)
+def test_a_label_that_cannot_be_one_refuses_the_whole_request(
+    station: Station, wrong: dict[str, Any], column: str
+) -> None:
+    good = {"prediction_id": predict(station), "label": True}
+    status, answer = label(station, good, wrong)
+    assert status == 422
+    assert [(one["row"], one["column"]) for one in answer["problems"]] == [(1, column)]
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [None]
+
+
+def test_a_label_with_neither_id_nor_key_is_refused(station: Station) -> None:
+    status, answer = label(station, {"label": True})
+    assert (status, answer["problems"][0]["expected"]) == (422, "either prediction_id, or loop and key")
+
+
+def test_a_class_that_is_new_is_taken_for_the_world_may_have_it(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.promote(1, Multiplier(1.0, classes=("on time", "late")))
+    assert label(station, {"prediction_id": predict(station), "label": "cancelled"}) == {"accepted": 1, "unknown": 0}
+    station.close()
+
+
+def test_labels_of_a_loop_that_is_no_longer_served_are_taken(station: Station, tmp_path: Path) -> None:
+    one = predict(station)
+    again = Station(tmp_path)
+    assert label(again, {"prediction_id": one, "label": True}) == {"accepted": 1, "unknown": 0}
+    again.close()

@@ -1,0 +1,262 @@
+"""The Open Inference Protocol, version 2: requests written by hand after its specification, right and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.serving import ROW, Multiplier, Station, a_model
+
+from loopwright.data.schema import Column, Kind, Schema
+
+MODEL = "/v2/models/flights"
+INFER = f"{MODEL}/infer"
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    made = Station(tmp_path)
+    made.promote(1)
+    yield made
+    made.close()
+
+
+def tensor(name: str, datatype: str, data: Any, shape: Any = None) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "data": data, "shape": [len(data)] if shape is None else shape}
+
+
+CARRIER = tensor("carrier", "BYTES", ["UA", None])
+DISTANCE = tensor("distance", "FP32", [1400, 2.5])
+DEPARTURE = tensor("departure", "BYTES", ["2013-01-01T05:15:00Z", "2013-01-01T05:20:00"])
+INPUTS = [CARRIER, DISTANCE, DEPARTURE]
+
+
+def infer(station: Station, *inputs: dict[str, Any], path: str = INFER, **more: Any) -> Any:
+    answered = station.client.post(path, {"inputs": list(inputs), **more})
+    assert answered.status == 200, answered.content
+    return answered.json
+
+
+def refused(station: Station, *inputs: dict[str, Any], status: int = 400, path: str = INFER, **more: Any) -> str:
+    """Every refusal is an object with a text, as the protocol has it."""
+    answered = station.client.post(path, {"inputs": list(inputs), **more})
+    assert answered.status == status, answered.content
+    assert answered.json.keys() == {"error"}
+    told: str = answered.json["error"]
+    return told
+
+
+def test_the_server_and_the_model_say_what_they_are(station: Station) -> None:
+    assert station.client.get("/v2").json.keys() == {"name", "version", "extensions"}
+    assert station.client.get("/v2/health/live").json == {"live": True}
+    assert station.client.get("/v2/health/ready").json == {"ready": True}
+    assert station.client.get(f"{MODEL}/ready").json == {"name": "flights", "ready": True}
+    assert station.client.get(f"{MODEL}/versions/1/ready").status == 200
+    assert station.client.get(MODEL).json == {
+        "name": "flights",
+        "versions": ["1"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [
+            {"name": "carrier", "datatype": "BYTES", "shape": [-1]},
+            {"name": "distance", "datatype": "FP32", "shape": [-1]},
+            {"name": "departure", "datatype": "BYTES", "shape": [-1]},
+        ],
+        "outputs": [{"name": "value", "datatype": "FP32", "shape": [-1]}],
+    }
+
+
+def test_nothing_is_ready_before_a_model_is_served(tmp_path: Path) -> None:
+    empty = Station(tmp_path)
+    assert empty.client.get("/v2/health/live").status == 200
+    assert (empty.client.get("/v2/health/ready").status, empty.client.get("/v2/health/ready").json) == (
+        400,
+        {"ready": False},
+    )
+    assert empty.client.get(f"{MODEL}/ready").status == 404
+
+
+def test_tensors_side_by_side_are_rows(station: Station) -> None:
+    told = infer(station, *INPUTS, id="mine")
+    ids = told.pop("parameters")
+    assert told == {
+        "model_name": "flights",
+        "model_version": "1",
+        "id": "mine",
+        "outputs": [{"name": "value", "datatype": "FP32", "shape": [2], "data": [1400.0, 2.5]}],
+    }
+    assert ids["prediction_ids"].split(",") == [line["id"] for line in station.lines()]
+    assert station.lines()[0]["row"] == ROW
+
+
+@pytest.mark.parametrize("data", [[3, 4], [[3], [4]]])
+def test_a_column_may_have_a_second_dimension_of_one_flat_or_nested(station: Station, data: Any) -> None:
+    told = infer(station, CARRIER, tensor("distance", "FP64", data, [2, 1]), DEPARTURE)
+    assert told["outputs"][0]["data"] == [3, 4]
+
+
+def test_a_classifier_gives_label_and_probabilities_row_by_row(station: Station) -> None:
+    station.promote(2, Multiplier(1.0, classes=(False, True)))
+    label, probabilities = infer(station, *INPUTS)["outputs"]
+    assert label == {"name": "label", "datatype": "BOOL", "shape": [2], "data": [False, False]}
+    assert (probabilities["datatype"], probabilities["shape"]) == ("FP32", [2, 2])
+    assert probabilities["data"] == pytest.approx([0.86, 0.14, 0.99975, 0.00025])
+    (only,) = infer(station, *INPUTS, outputs=[{"name": "probabilities"}])["outputs"]
+    assert only["name"] == "probabilities"
+
+
+@pytest.mark.parametrize(
+    ("classes", "datatype"), [((0, 1), "INT64"), (("no", "yes"), "BYTES"), ((False, True), "BOOL")]
+)
+def test_labels_have_the_datatype_of_the_classes(station: Station, classes: Any, datatype: str) -> None:
+    station.promote(2, Multiplier(1.0, classes=classes))
+    assert station.client.get(MODEL).json["outputs"][0]["datatype"] == datatype
+    assert infer(station, *INPUTS)["outputs"][0]["datatype"] == datatype
+
+
+GOOD: list[tuple[Kind, str, Any, Any]] = [
+    ("float", "FP16", 0.333251953125, 0.333251953125),
+    ("float", "INT8", -128, -128),
+    ("float", "UINT8", 255, 255),
+    ("float", "INT64", 3, 3),
+    ("integer", "FP32", 3.0, 3.0),
+    ("integer", "FP64", 3, 3),
+    ("integer", "INT32", 2**31 - 1, 2**31 - 1),
+    ("integer", "UINT64", 2**63 - 1, 2**63 - 1),
+    ("boolean", "BOOL", True, True),
+    ("string", "BYTES", "東京", "東京"),
+    ("time", "BYTES", "2013-01-01", "2013-01-01"),
+    ("time", "INT64", 1_000_001, "1970-01-01T00:00:01.000001+00:00"),
+    ("time", "INT64", -1, "1969-12-31T23:59:59.999999+00:00"),
+]
+BAD: list[tuple[Kind, str, Any, str]] = [
+    ("float", "FP16", 65505, "row 0 of 'c' is no FP16"),
+    ("float", "FP32", 1e39, "row 0 of 'c' is no FP32"),
+    ("float", "FP32", "1.5", "row 0 of 'c' is no FP32"),
+    ("float", "FP32", True, "row 0 of 'c' is no FP32"),
+    ("float", "FP64", 1e39, "is not a number below"),
+    ("float", "INT8", 128, "row 0 of 'c' is no INT8"),
+    ("float", "INT8", -129, "row 0 of 'c' is no INT8"),
+    ("float", "UINT8", -1, "row 0 of 'c' is no UINT8"),
+    ("float", "INT32", 1.5, "row 0 of 'c' is no INT32"),
+    ("float", "BYTES", "1.5", "has the datatype 'BYTES'; send one of FP16"),
+    ("float", "BOOL", True, "has the datatype 'BOOL'"),
+    ("float", "FP128", 1.5, "has the datatype 'FP128'"),
+    ("float", "FP32", None, "does not know null"),
+    ("integer", "FP32", 3.5, "3.5 is not a whole number"),
+    ("integer", "UINT64", 2**63, "is not a whole number below"),
+    ("boolean", "INT8", 1, "has the datatype 'INT8'; send one of BOOL"),
+    ("boolean", "BOOL", 1, "row 0 of 'c' is no BOOL"),
+    ("string", "BYTES", 3, "row 0 of 'c' is no BYTES"),
+    ("time", "FP64", 1.5, "send one of BYTES, INT64"),
+    ("time", "BYTES", "tomorrow", "'tomorrow' is not a time"),
+    ("time", "INT64", 2**62, "which is no time"),
+]
+
+
+def of(station: Station, kind: Kind) -> None:
+    class Fine(Multiplier):
+        def run(self, feed: Any) -> Any:
+            return super().run({"distance": feed["distance"]})
+
+    columns = (Column(name="c", kind=kind, missing=False), Column(name="distance", kind="float", missing=False))
+    station.promote(2, Fine(), schema=Schema(columns=columns))
+
+
+@pytest.mark.parametrize(("kind", "datatype", "value", "row"), GOOD)
+def test_datatypes_that_hold_a_column_exactly_are_taken(
+    station: Station, kind: Kind, datatype: str, value: Any, row: Any
+) -> None:
+    of(station, kind)
+    infer(station, tensor("c", datatype, [value]), tensor("distance", "FP32", [1]))
+    assert station.lines()[0]["row"]["c"] == row
+
+
+@pytest.mark.parametrize(("kind", "datatype", "value", "what"), BAD)
+def test_a_value_that_does_not_fit_its_datatype_or_column_is_refused(
+    station: Station, kind: Kind, datatype: str, value: Any, what: str
+) -> None:
+    of(station, kind)
+    told = refused(station, tensor("c", datatype, [value]), tensor("distance", "FP32", [1]))
+    assert what in told
+    assert station.lines() == []
+
+
+WRONG: list[tuple[list[dict[str, Any]], str]] = [
+    ([], "inputs are left out: carrier, distance, departure"),
+    ([CARRIER, DISTANCE], "inputs are left out: departure"),
+    ([*INPUTS, DISTANCE], "'distance' is given twice"),
+    ([*INPUTS, tensor("distanse", "FP32", [1, 2])], "did you mean 'distance'?"),
+    ([CARRIER, tensor("distance", "FP32", [1, 2, 3]), DEPARTURE], "different numbers of rows: 2, 3"),
+    ([CARRIER, tensor("distance", "FP32", [1, 2, 3], [2]), DEPARTURE], "has the shape [2] and 3 values"),
+    ([CARRIER, tensor("distance", "FP32", [1], [2]), DEPARTURE], "has the shape [2] and 1 values"),
+    ([CARRIER, tensor("distance", "FP32", [1, 2], [1, 2]), DEPARTURE], "has the shape [1, 2]"),
+    ([CARRIER, tensor("distance", "FP32", [1, 2], [2, 1, 1]), DEPARTURE], "has the shape [2, 1, 1]"),
+    ([CARRIER, tensor("distance", "FP32", [1, 2], []), DEPARTURE], "has the shape []"),
+    ([CARRIER, tensor("distance", "FP32", [], [0]), DEPARTURE], "has the shape [0]"),
+    ([CARRIER, tensor("distance", "FP32", [1, 2], [-1]), DEPARTURE], "has the shape [-1]"),
+    ([CARRIER, tensor("distance", "FP32", [[1], [2]], [2]), DEPARTURE], "row 0 of 'distance' is no FP32"),
+    ([CARRIER, tensor("distance", "FP32", [[1, 2]], [2, 1]), DEPARTURE], "not nested as the shape [2, 1] says"),
+    ([CARRIER, tensor("distance", "FP32", [[1], 2], [2, 1]), DEPARTURE], "not nested as the shape [2, 1] says"),
+    ([CARRIER, tensor("distance", "FP32", [[[1]], [[2]]], [2, 1]), DEPARTURE], "row 0 of 'distance' is no FP32"),
+    ([CARRIER, {"name": "distance", "shape": [2], "datatype": "FP32"}, DEPARTURE], "missing required field `data`"),
+    ([CARRIER, tensor("distance", "FP32", [1, 2], ["2"]), DEPARTURE], "Expected `int`"),
+    ([{"name": 3, "shape": [1], "datatype": "FP32", "data": [1]}], "Expected `str`"),
+]
+
+
+@pytest.mark.parametrize(("inputs", "what"), WRONG)
+def test_tensors_that_are_no_rows_are_refused(station: Station, inputs: list[dict[str, Any]], what: str) -> None:
+    assert what in refused(station, *inputs)
+    assert station.lines() == []
+
+
+def test_key_and_time_may_come_along(station: Station) -> None:
+    infer(station, *INPUTS, tensor("flight_id", "INT64", [7, 8]), tensor("scheduled", "BYTES", ["a", "b"]))
+    assert [line["key"] for line in station.lines()] == [
+        {"flight_id": 7, "scheduled": "a"},
+        {"flight_id": 8, "scheduled": "b"},
+    ]
+
+
+def test_outputs_that_are_not_there_and_binary_data_are_refused(station: Station) -> None:
+    assert "known: value" in refused(station, *INPUTS, outputs=[{"name": "label"}])
+    assert "binary" in refused(station, *INPUTS, outputs=[{"name": "value", "parameters": {"binary_data": True}}])
+
+
+def test_a_version_that_answers_may_be_asked_for_by_number(station: Station) -> None:
+    station.models["flights", 2] = a_model(2)
+    station.table.put(("champion", 1, 0.5), ("challenger", 2, 0.5))
+    station.gateway.refresh()
+    told = infer(station, *INPUTS, path=f"{MODEL}/versions/2/infer")
+    assert (told["model_version"], told["parameters"]["arm"]) == ("2", "pinned")
+    assert "version 7" in refused(station, *INPUTS, path=f"{MODEL}/versions/7/infer", status=404)
+    for text in ("x", "\u0661", "1" * 30):
+        assert "is no version" in refused(station, *INPUTS, path=f"{MODEL}/versions/{text}/infer", status=404)
+
+
+def test_all_rows_of_a_request_go_to_one_version_and_a_unit_to_its_own(station: Station) -> None:
+    station.models["flights", 2] = a_model(2)
+    station.table.put(("champion", 1, 0.5), ("challenger", 2, 0.5))
+    station.gateway.refresh()
+    seen = {infer(station, *INPUTS)["model_version"] for _ in range(30)}
+    assert seen == {"1", "2"}
+    assert all(
+        first["version"] == second["version"] for first, second in zip(*[iter(station.lines())] * 2, strict=True)
+    )
+    kept = {infer(station, *INPUTS, parameters={"unit": "user-1"})["model_version"] for _ in range(10)}
+    assert len(kept) == 1
+    assert "unit" in refused(station, *INPUTS, parameters={"unit": 7})
+
+
+@pytest.mark.parametrize("path", ["/v2/models/none", "/v2/models/none/infer", "/v2/none"])
+def test_what_is_not_there_is_refused_in_the_form_of_the_protocol(station: Station, path: str) -> None:
+    answered = station.client.post(path, {"inputs": []}) if path.endswith("infer") else station.client.get(path)
+    assert answered.status == 404
+    assert isinstance(answered.json["error"], str)
+
+
+def test_a_body_that_is_no_json_and_a_method_that_is_not_taken_are_refused(station: Station) -> None:
+    for answered, status in ((station.client.post(INFER, b"{"), 400), (station.client.get(INFER), 405)):
+        assert (answered.status, list(answered.json)) == (status, ["error"])
