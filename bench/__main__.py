@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import exporting, memory, start, steps, tables
+from bench import exporting, memory, scoring, start, steps, tables
 from bench.environment import PEERS, work_folder
 from bench.figure import Section, show
 
@@ -31,6 +31,7 @@ def main() -> None:
         "steps": partial(steps.measure, asked.rounds, peers=asked.peers),
         "memory": partial(memory.measure, asked.rounds),
         "exporting": partial(exporting.measure, min(asked.rounds, 3)),
+        "scoring": partial(scoring.measure, min(asked.rounds, 5)),
         "tables": partial(tables.measure, min(asked.rounds, 3), rows=asked.rows),
     }
     for name in asked.only or measures:
@@ -43,7 +44,10 @@ def _asked(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("peers", nargs="*", metavar="PEER", choices=[[], *PEERS], help=f"any of: {', '.join(PEERS)}")
     parser.add_argument(
-        "--only", nargs="+", choices=("start", "steps", "memory", "exporting", "tables"), help="measure only these"
+        "--only",
+        nargs="+",
+        choices=("start", "steps", "memory", "exporting", "scoring", "tables"),
+        help="measure only these",
     )
     parser.add_argument("--rounds", type=int, default=7, help="how often each is measured; peers and tables: up to 3")
     parser.add_argument("--rows", type=int, default=10_000_000, help="how many to append")

@@ -1,4 +1,4 @@
-"""What an export costs: from the fitted pipeline to a graph that was compared with it, and what each part of that takes.
+"""What an export costs: from the fitted pipeline to a graph that was compared with it, and what each part takes.
 
 LightGBM, 200 trees, 60,000 rows of 20 raw columns, 20,000 held-out rows. `python -m bench.exporting` does it once, in a
 process of its own, and prints the seconds as JSON.

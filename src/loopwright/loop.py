@@ -92,6 +92,7 @@ def _declared(loop: Loop) -> dict[str, Any]:
         "searching": loop.search,
         "parameters": {},
         "judging": loop.judge,
+        "metric": loop.judge.metric,
     }
 
 

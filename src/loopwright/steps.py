@@ -169,7 +169,7 @@ def search(
     split: Parts,
     training: Train,
     searching: Search | None,
-    judging: Judge,
+    metric: str,
     parameters: dict[str, Any],
     context: Context,
 ) -> Searched:
@@ -183,24 +183,24 @@ def search(
     labelled = ingest.labelled(context.tables).collect()
     part = split.of(labelled)
     fitted, compared = labelled.filter(part == TRAIN), labelled.filter(part == VALIDATION)
-    metric = METRICS[judging.metric]
 
     def value(tried: Mapping[str, Any]) -> float:
         data = _data(ingest, fitted, context.seed)
         model = training(data, **{**parameters, **tried})
-        return _value(model, data, compared, ingest, judging)
+        return _value(model, data, compared, ingest, metric)
 
+    bigger_is_better = METRICS[metric].bigger_is_better
     found = trials.carry_out(
-        searching, value, bigger_is_better=metric.bigger_is_better, seed=context.seed, clock=context.clock
+        searching, value, bigger_is_better=bigger_is_better, seed=context.seed, clock=context.clock
     )
     for trial in found.trials:
-        told = f"{metric.name} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.error}"
+        told = f"{metric} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.error}"
         print(f"{told}  {dict(trial.parameters)}")
     return replace(found, parameters={**parameters, **found.parameters})
 
 
 @step
-def train(ingest: Rows, split: Parts, search: Searched, training: Train, judging: Judge, context: Context) -> Trained:
+def train(ingest: Rows, split: Parts, search: Searched, training: Train, context: Context) -> Trained:
     """Call the loop's `train()`, make the graph of what it returns, and keep what Python says of held-out rows."""
     from loopwright.transform.export import export as to_graph  # the converters: not where all is reused
 
@@ -208,9 +208,9 @@ def train(ingest: Rows, split: Parts, search: Searched, training: Train, judging
     part = split.of(labelled)
     data = _data(ingest, labelled.filter(part != HELD), context.seed)
     model = training(data, **search.parameters)
-    weights: dict[str, Any] = {} if data.weights is None else {"sample_weight": data.weights}
+    is_refitted = hasattr(model, "fit")  # a network or a graph is taken as it is
+    weights: dict[str, Any] = {"sample_weight": data.weights} if is_refitted and data.weights is not None else {}
     exported = to_graph(model, data.raw.select(ingest.features), data.y, **weights)
-    refuse_other_task(judging, exported.task)
     held = labelled.filter(part == HELD).select(ingest.features)
     graph = context.folder / "model.onnx"
     graph.write_bytes(exported.graph.SerializeToString())
@@ -255,7 +255,9 @@ def export(
 def evaluate(ingest: Rows, split: Parts, export: Path, judging: Judge, context: Context) -> Evaluation:
     """Measure the bundle on the held-out rows: every metric, with intervals, overall and by slice."""
     held = _held(ingest, split, judging, context)
-    found = scored(Predictor.from_folder(export), held, ingest.label, ingest.weight)
+    predictor = Predictor.from_folder(export)
+    refuse_other_task(judging, predictor.task)
+    found = scored(predictor, held, ingest.label, ingest.weight)
     return measure(
         _labels(found),
         found.predictions,
@@ -317,8 +319,8 @@ def register(
     judging: Judge,
     context: Context,
 ) -> Registered:
-    """Complete the bundle and make it a version: accepted, or rejected, which ends the run so. The same model once."""
-    version = _made_before(context, loop, export) or _registered(export, evaluate, champion, judge, judging, context)
+    """Complete the bundle and make it a version: accepted, or rejected, which ends the run so. The same bundle once."""
+    version = _registered(export, evaluate, champion, judge, judging, context)
     if version.status is VersionStatus.REJECTED:
         raise Rejected(
             f"{version.name} was registered as rejected: {version.reason}\n  to do: look at it with lw why "
@@ -337,14 +339,17 @@ def _data(ingest: Rows, rows: pl.DataFrame, seed: int) -> TrainingData:
     return TrainingData(rows.lazy, inputs, label=ingest.label, weight=ingest.weight, seed=seed)
 
 
-def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, judging: Judge) -> float:
+def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, metric: str) -> float:
     """Of the metric, on rows that the model was not trained on. Raises `DataError` where it is undefined."""
     found = said(model, data, rows)
-    refuse_other_task(judging, found.task)
+    if Task(found.task) not in METRICS[metric].tasks:
+        raise DeclarationError(
+            f"{metric} is no metric of a {found.task} model, which train() returned", where="search="
+        )
     sample = sampled(found.task, found.classes, rows, found.scores, ingest.label, ingest.weight)
-    value = float(values(sample, [judging.metric])[0])
+    value = float(values(sample, [metric])[0])
     if np.isnan(value):
-        raise DataError(f"{judging.metric} is undefined: {why_undefined(judging.metric, sample)}")
+        raise DataError(f"{metric} is undefined: {why_undefined(metric, sample)}")
     return value
 
 

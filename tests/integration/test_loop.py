@@ -118,6 +118,14 @@ def test_a_version_that_fails_its_gates_is_registered_as_rejected(shop: LoopShop
         promote(shop.stores, "buys", "1", Cause(actor="me", at=shop.clock.now()))
 
 
+def test_other_gates_judge_the_same_model_anew_and_train_nothing(shop: LoopShop) -> None:
+    shop.run(shop.loop())
+    stricter = shop.run(shop.loop(judge=STRICT))
+    assert stricter.status == "rejected"
+    assert stricter.steps["train"] == stricter.steps["export"] == "reused"
+    assert [version.status.value for version in shop.stores.versions.list("buys")] == ["rejected", "accepted"]
+
+
 def test_a_challenger_is_compared_with_the_champion_on_the_same_rows(shop: LoopShop) -> None:
     shop.run(shop.loop())
     promote(shop.stores, "buys", "1", Cause(actor="me", at=shop.clock.now()))
@@ -251,13 +259,13 @@ def grown() -> pl.DataFrame:
     return rows(400)
 
 
-def test_of_a_source_that_grew_the_new_rows_are_brought_in(tmp_path: Path) -> None:
+def test_of_a_source_that_grew_the_new_rows_are_brought_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shop = LoopShop(tmp_path)
     shop.run(shop.loop(source=source))
     done = shop.run(shop.loop(source=grown))
     assert done.status == "succeeded", done.run.error
     assert shop.tables.current("visits").rows == 400
-    assert "100 new rows" in done.log("ingest")
+    assert "100 new rows were appended" in capsys.readouterr().out
 
 
 def test_a_span_trains_on_its_rows_alone(shop: LoopShop) -> None:

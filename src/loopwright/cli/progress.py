@@ -97,7 +97,8 @@ class Progress:
                 click.echo(f"  where:  {ending.error.where}", err=True)
         if failed:
             click.echo(f"  log:    {resume.replace('lw resume', 'lw logs')} --step {failed.step}", err=True)
-        click.echo(f"  resume: {resume}", err=True)
+        if ending.status != "rejected":  # nothing is left to be done: the result must not be used
+            click.echo(f"  resume: {resume}", err=True)
 
 
 def _told(report: Report) -> str:

@@ -12,6 +12,7 @@ import click
 from loopwright import system
 from loopwright.cli import words
 from loopwright.cli.progress import Progress
+from loopwright.core.version import CHAMPION, Version, VersionStatus
 from loopwright.errors import UsageError
 from loopwright.pipeline.supervisor import Ending
 from loopwright.system import System
@@ -87,13 +88,32 @@ def _project_of(file: Path) -> Path:
 
 
 def _end(opened: System, ending: Ending, progress: Progress, *, as_json: bool) -> None:
+    version = _version(opened, ending)
     if as_json:
-        words.print_json(_told(ending))
+        words.print_json(_told(ending) | ({"version": version.name} if version else {}))
     else:
         progress.end(ending, _resume_command(opened, ending))
+        if version is not None:
+            _tell_version(opened, version)
     if ending.is_usage:
         sys.exit(words.WRONG_USAGE)
     sys.exit(_EXIT.get(ending.status, words.FAILED))
+
+
+def _version(opened: System, ending: Ending) -> Version | None:
+    """What a loop's run registered; None for a run that made none."""
+    if not ending.run or not ending.status:
+        return None
+    pipeline = opened.stores.runs.get(ending.run).pipeline
+    return next((each for each in opened.stores.versions.list(pipeline) if each.run_id == ending.run), None)
+
+
+def _tell_version(opened: System, version: Version) -> None:
+    from loopwright.registry.evidence import verdict_of
+
+    click.echo(f"\n{version.name}: {verdict_of(opened.stores, version)}")
+    if version.status is VersionStatus.ACCEPTED and CHAMPION not in version.aliases:
+        click.echo(f"\nmake it the champion: lw promote {version.loop} {version.number}")
 
 
 def _told(ending: Ending) -> dict[str, Any]:

@@ -22,10 +22,16 @@ _PATIENCE_SECONDS = 30.0
 
 
 class Client:
-    """One connection, kept open."""
+    """One connection, kept open until the end of the `with` block."""
 
     def __init__(self, url: str) -> None:
         self._connection = HTTPConnection(urlsplit(url).netloc, timeout=_PATIENCE_SECONDS)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
 
     def post(self, path: str, body: object) -> Any:
         """The answer's JSON. Raises LoopwrightError for anything but 200."""

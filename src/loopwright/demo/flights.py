@@ -10,7 +10,7 @@ the one named for the flight in the end: some cancelled flights have none, and m
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ _FLIGHT = {
 }
 
 
+@lru_cache(maxsize=1)
 def month(number: int) -> pl.DataFrame:
     """Every flight scheduled in one month (1 to 12) of 2013, in order of scheduled departure and of `flight_id`.
 

@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from loopwright import demo, system
-from loopwright.core.version import Route, Version
+from loopwright.core.version import Route, Version, VersionStatus
 from loopwright.data.table import Table
 from loopwright.demo import flights
 from loopwright.demo.client import Client, serving
 from loopwright.errors import StepError, TableNotFound
 from loopwright.judge.evaluate import evaluate
 from loopwright.judge.evaluation import interval, number
-from loopwright.judge.verdict import Verdict
 from loopwright.pipeline.request import Report
 from loopwright.predictions import labels, reading
+from loopwright.registry.evidence import verdict_of
 from loopwright.registry.promote import promote
 from loopwright.system import System
 
 LOOP, FILE = "late-arrivals", "flights.py"
 TABLE = Table("flights", key=flights.KEY, time=flights.TIME, label=flights.LABEL, never=flights.NEVER)
-ROWS_A_REQUEST = 200
+ROWS_A_REQUEST, LABELS_A_REQUEST = 200, 2_000
 MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
 
 
@@ -73,8 +73,9 @@ def play(
     month = story.months + 1
     with serving(folder, story.system.clock) as url:
         story.tell("Serving", f"\nServing {version.name} at {url}", url=url)
-        ids = _ask(story, Client(url), _sample(flights.serving_rows(month), rows_each), month)
-        _label(story, Client(url), ids, month)
+        with Client(url) as client:
+            ids = _ask(story, client, _sample(flights.serving_rows(month), rows_each), month)
+            _label(story, client, ids, month)
         _judge_online(story, version, ids, month)
         _summarise(story, version, begun)
         if serve_on is not None:
@@ -118,7 +119,7 @@ def _train(story: Story, folder: Path) -> Version:
         why = ending.error.message if ending.error else ending.status
         raise StepError(f"the loop ended as {ending.status}: {why}", fix=f"lw show {ending.run} --project {folder}")
     version = story.system.stores.versions.get(LOOP, "newest")
-    verdict = Verdict.from_json(story.system.stores.blobs.read(version.files["verdict.json"]).decode())
+    verdict = verdict_of(story.system.stores, version)
     story.tell(
         "VersionRegistered",
         f"\n{version.name}: {verdict}",
@@ -126,7 +127,7 @@ def _train(story: Story, folder: Path) -> Version:
         digest=version.digest,
         run=ending.run,
         steps={report.step: report.status for report in ending.executions.values()},
-        accepted=verdict.accepted,
+        accepted=version.status is VersionStatus.ACCEPTED,
         offline=version.value,
     )
     return version
@@ -151,7 +152,7 @@ def _ask(story: Story, client: Client, rows: Sequence[dict[str, Any]], month: in
     """Sends what is known before departure; the id of each flight's prediction."""
     clock, ids = story.system.clock, dict[str, str]()
     begun = clock.monotonic()
-    for some in _in_turn(rows):
+    for some in _in_turn(rows, ROWS_A_REQUEST):
         answers = client.post(f"/v1/loops/{LOOP}/predict", {"rows": some})["predictions"]
         ids |= {row[flights.KEY]: answer["id"] for row, answer in zip(some, answers, strict=True)}
     seconds = clock.monotonic() - begun
@@ -173,7 +174,9 @@ def _label(story: Story, client: Client, ids: dict[str, str], month: int) -> Non
         for flight, late in flights.arrivals(month).items()
         if flight in ids
     ]
-    accepted = sum(client.post("/v1/labels", {"labels": list(some)})["accepted"] for some in _in_turn(known))
+    accepted = sum(
+        client.post("/v1/labels", {"labels": list(some)})["accepted"] for some in _in_turn(known, LABELS_A_REQUEST)
+    )
     story.summary["labels_joined"] = accepted
     story.tell(
         "LabelsJoined",
@@ -223,6 +226,6 @@ def _sample(rows: Sequence[dict[str, Any]], rows_each: int | None) -> Sequence[d
     return rows if rows_each is None else rows[:: max(len(rows) // rows_each, 1)]
 
 
-def _in_turn(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for first in range(0, len(rows), ROWS_A_REQUEST):
-        yield rows[first : first + ROWS_A_REQUEST]
+def _in_turn(rows: Sequence[Any], each: int) -> Iterator[Sequence[Any]]:
+    for first in range(0, len(rows), each):
+        yield rows[first : first + each]
