@@ -13,7 +13,7 @@ setup: .venv/ready
 	@touch $@
 
 demo: .venv/ready
-	$(BIN)/python examples/kill_and_resume.py
+	$(BIN)/lw demo
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile

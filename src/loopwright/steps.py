@@ -255,7 +255,7 @@ def export(
 def evaluate(ingest: Rows, split: Parts, export: Path, judging: Judge, context: Context) -> Evaluation:
     """Measure the bundle on the held-out rows: every metric, with intervals, overall and by slice."""
     held = _held(ingest, split, judging, context)
-    predictor = Predictor.from_folder(export)
+    predictor = Predictor.from_folder(export, batches=True)
     refuse_other_task(judging, predictor.task)
     found = scored(predictor, held, ingest.label, ingest.weight)
     return measure(
@@ -302,7 +302,8 @@ def judge(
         held = _held(ingest, split, judging, context)
         version = context.stores.versions.get(loop, champion)
         bundles = [fetch(context.stores, version, context.folder), export]
-        one, other = (scored(Predictor.from_folder(b), held, ingest.label, ingest.weight) for b in bundles)
+        predictors = [Predictor.from_folder(each, batches=True) for each in bundles]
+        one, other = (scored(each, held, ingest.label, ingest.weight) for each in predictors)
         comparison = compare(one, other, seed=context.seed)
     verdict = decide(evaluate, comparison, judging.gates)
     print(verdict)

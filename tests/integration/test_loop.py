@@ -191,9 +191,9 @@ def test_weights_change_the_model_and_the_measure(tmp_path: Path) -> None:
 
 
 def a_regressor(data: lw.TrainingData) -> Any:
-    from sklearn.compose import make_column_transformer  # type: ignore[import-untyped]
-    from sklearn.linear_model import LinearRegression  # type: ignore[import-untyped]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
 
     numbers = make_column_transformer(("passthrough", data.numeric))
     return make_pipeline(numbers, LinearRegression()).fit(data.X, data.y.astype(float))

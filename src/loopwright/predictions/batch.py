@@ -46,7 +46,7 @@ def predict(bundle: Bundle, source: Source) -> Iterator[pl.DataFrame]:
     """
     schema = bundle.schema
     _refuse_missing_columns(schema, source)
-    predictor = Predictor.from_bundle(bundle, threads=os.cpu_count() or 1, batches=True)
+    predictor = Predictor.from_bundle(bundle, batches=True)  # one thread: to the bit what is served online
     key = [name for name in schema.key if name in source.schema.names]
     first = 0
     for rows in _chunks(source, [*key, *(name for name in schema.names if name not in key)]):
