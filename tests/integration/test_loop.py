@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.compose import make_column_transformer  # type: ignore[import-untyped]
+from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-untyped]
+from sklearn.linear_model import LinearRegression  # type: ignore[import-untyped]
+from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
 from tests.integration.loopshop import LoopShop, rows, train, visits
 
 import loopwright as lw
@@ -84,9 +88,6 @@ def test_a_column_that_is_trusted_stops_nothing(shop: LoopShop) -> None:
 
 
 def train_with_missing(data: lw.TrainingData) -> Any:
-    from sklearn.compose import make_column_transformer  # type: ignore[import-untyped]
-    from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-untyped]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
 
     numbers = make_column_transformer(("passthrough", data.numeric))
     return make_pipeline(numbers, RandomForestClassifier(10, random_state=0)).fit(data.X, data.y)
@@ -191,9 +192,6 @@ def test_weights_change_the_model_and_the_measure(tmp_path: Path) -> None:
 
 
 def a_regressor(data: lw.TrainingData) -> Any:
-    from sklearn.compose import make_column_transformer
-    from sklearn.linear_model import LinearRegression
-    from sklearn.pipeline import make_pipeline
 
     numbers = make_column_transformer(("passthrough", data.numeric))
     return make_pipeline(numbers, LinearRegression()).fit(data.X, data.y.astype(float))
