@@ -180,9 +180,8 @@ def search(
         raise DataError(
             "the split leaves no rows to compare trials on", where="search=", fix="append more labelled rows"
         )
-    labelled = ingest.labelled(context.tables).collect()
-    part = split.of(labelled)
-    fitted, compared = labelled.filter(part == TRAIN), labelled.filter(part == VALIDATION)
+    fitted = _part(ingest, split, context, TRAIN)
+    compared = _part(ingest, split, context, VALIDATION).collect()
 
     def value(tried: Mapping[str, Any]) -> float:
         data = _data(ingest, fitted, context.seed)
@@ -204,14 +203,14 @@ def train(ingest: Rows, split: Parts, search: Searched, training: Train, context
     """Call the loop's `train()`, make the graph of what it returns, and keep what Python says of held-out rows."""
     from loopwright.transform.export import export as to_graph  # the converters: not where all is reused
 
-    labelled = ingest.labelled(context.tables).collect()
-    part = split.of(labelled)
-    data = _data(ingest, labelled.filter(part != HELD), context.seed)
+    data = _data(ingest, _part(ingest, split, context, TRAIN, VALIDATION), context.seed)
     model = training(data, **search.parameters)
-    is_refitted = hasattr(model, "fit")  # a network or a graph is taken as it is
-    weights: dict[str, Any] = {"sample_weight": data.weights} if is_refitted and data.weights is not None else {}
-    exported = to_graph(model, data.raw.select(ingest.features), data.y, **weights)
-    held = labelled.filter(part == HELD).select(ingest.features)
+    if hasattr(model, "fit"):  # it is fitted again, on what the graph of its transform gives
+        weights: dict[str, Any] = {} if data.weights is None else {"sample_weight": data.weights}
+        exported = to_graph(model, data.raw.select(ingest.features), data.y, **weights)
+    else:  # a network or a graph is taken as it is: its rows tell the types
+        exported = to_graph(model, data.head(1000).select(ingest.features), data.y)
+    held = _part(ingest, split, context, HELD).select(ingest.features).collect()
     graph = context.folder / "model.onnx"
     graph.write_bytes(exported.graph.SerializeToString())
     return Trained(
@@ -335,9 +334,21 @@ def register(
 STANDARD = (ingest, describe, validate, split, search, train, export, evaluate, champion, judge, register)
 
 
-def _data(ingest: Rows, rows: pl.DataFrame, seed: int) -> TrainingData:
-    inputs = Inputs.of(rows.select(ingest.features))
-    return TrainingData(rows.lazy, inputs, label=ingest.label, weight=ingest.weight, seed=seed)
+def _part(ingest: Rows, split: Parts, context: Context, *wanted: int) -> pl.LazyFrame:
+    """Features, label and weight of the rows of these parts, not read yet."""
+    return split.only(ingest.labelled(context.tables, [*_columns(ingest), *_split_by(split)]), *wanted)
+
+
+def _columns(ingest: Rows) -> list[str]:
+    return [*ingest.features, *([ingest.weight] if ingest.weight else [])]
+
+
+def _split_by(split: Parts) -> list[str]:
+    return [*split.split.key, *([split.time] if split.time else [])]
+
+
+def _data(ingest: Rows, rows: pl.LazyFrame, seed: int) -> TrainingData:
+    return TrainingData(lambda: rows, ingest.features, label=ingest.label, weight=ingest.weight, seed=seed)
 
 
 def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, metric: str) -> float:
@@ -364,14 +375,8 @@ def _held(ingest: Rows, split: Parts, judging: Judge, context: Context) -> pl.Da
             where=f"Judge({judging.metric!r})",
             fix=did_you_mean(unknown[0], ingest.version.columns),
         )
-    wanted = [
-        *ingest.features,
-        *cut,
-        *([ingest.weight] if ingest.weight else []),
-        *([split.time] if split.time else []),
-    ]
-    labelled = ingest.labelled(context.tables, [*wanted, *split.split.key]).collect()
-    return labelled.filter(split.of(labelled) == HELD)
+    labelled = ingest.labelled(context.tables, [*_columns(ingest), *cut, *_split_by(split)])
+    return split.only(labelled, HELD).collect()
 
 
 def _labels(found: Sample) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -26,10 +26,15 @@ class TrainingData:
     (['carrier'], ['distance'], ['UA', ''])
     """
 
-    def __init__(self, rows: Rows, inputs: Inputs, *, label: str, weight: str | None = None, seed: int = 0) -> None:
-        """`rows` gives the rows, raw, with the columns of `inputs`, the label and the weight."""
+    def __init__(
+        self, rows: Rows, features: Sequence[str], *, label: str, weight: str | None = None, seed: int = 0
+    ) -> None:
+        """`rows` gives the rows, raw and lazily, with the features, the label and the weight.
+
+        Raises `DeclarationError` for a feature that a graph could not take faithfully.
+        """
         self._rows, self._label, self._weight = rows, label, weight
-        self.inputs = inputs
+        self.inputs = _inputs(rows().select(features))
         self.seed = seed
         """For whatever draws random numbers: the run's, or a trial's."""
         self.logged: list[dict[str, float]] = []
@@ -49,12 +54,16 @@ class TrainingData:
         if weights is not None:
             frame = frame.with_columns(pl.Series("\0weight", weights))
         weight = None if weights is None else "\0weight"
-        return cls(frame.lazy, Inputs.of(features), label="\0label", weight=weight, seed=seed)
+        return cls(frame.lazy, features.columns, label="\0label", weight=weight, seed=seed)
 
     @cached_property
     def raw(self) -> pl.DataFrame:
         """The rows as the table has them."""
         return self._rows().collect(engine="streaming")
+
+    def head(self, rows: int) -> pl.DataFrame:
+        """The first rows, as the table has them."""
+        return self._rows().head(rows).collect()
 
     @cached_property
     def X(self) -> pl.DataFrame:  # noqa: N802 - as everywhere in the field
@@ -63,12 +72,12 @@ class TrainingData:
     @cached_property
     def y(self) -> NDArray[np.generic]:
         """The labels, `(rows,)`."""
-        return self.raw[self._label].to_numpy()
+        return self._column(self._label).to_numpy()
 
     @cached_property
     def weights(self) -> NDArray[np.float64] | None:
         """`(rows,)`, of the column the loop names as its weight; None where it names none."""
-        return None if self._weight is None else self.raw[self._weight].cast(pl.Float64).to_numpy()
+        return None if self._weight is None else self._column(self._weight).cast(pl.Float64).to_numpy()
 
     @property
     def numeric(self) -> list[str]:
@@ -95,3 +104,20 @@ class TrainingData:
             if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
                 raise UsageError(f"{name}={value!r} is no number", where="data.log()", fix="log numbers: loss=0.31")
         self.logged.append({name: float(value) for name, value in metrics.items()})
+
+    def _column(self, name: str) -> pl.Series:
+        """Alone, where the rest was not read: labels fit into memory where features do not."""
+        if "raw" in vars(self):
+            return self.raw[name]
+        return self._rows().select(name).collect(engine="streaming")[name]
+
+
+def _inputs(features: pl.LazyFrame) -> Inputs:
+    """By the types, and by the lowest and highest of integers: the rows themselves are not held."""
+    schema = features.collect_schema()
+    whole = [name for name, kind in schema.items() if kind.is_integer()]
+    ends = [features.select(pl.col(whole).min()), features.select(pl.col(whole).max())] if whole else []
+    found = pl.concat(pl.collect_all(ends)) if ends else pl.DataFrame()
+    return Inputs.of(
+        pl.DataFrame({name: found[name] if name in whole else [None] * 2 for name in schema}, schema=schema)
+    )

@@ -45,6 +45,17 @@ class Parts:
             return _by_time(labelled, str(self.time), self.bounds)
         return _by_share(_positions(labelled, self.split, self.seed), self.split.holdout)
 
+    def only(self, labelled: pl.LazyFrame, *wanted: int) -> pl.LazyFrame:
+        """The rows of these parts, lazily. `labelled` has the columns that the split goes by."""
+        if self.bounds is not None:
+            at = pl.col(str(self.time)).cast(pl.Datetime("us", "UTC"))
+            part = (at >= self.bounds[0]).cast(pl.Int8) + (at >= self.bounds[1]).cast(pl.Int8)
+            return labelled.filter(part.is_in(wanted))
+        columns = self.split.key or labelled.collect_schema().names()[:1]
+        places = np.flatnonzero(np.isin(self.of(labelled.select(columns).collect()), wanted))
+        chosen = pl.col("\0row").is_in(pl.Series(places, dtype=pl.UInt32).implode())
+        return labelled.with_row_index("\0row").filter(chosen).drop("\0row")
+
 
 def carry_out(split: Split, labelled: pl.DataFrame, *, time: str | None, unlabelled_rows: int, seed: int) -> Parts:
     """Settle the parts of these labelled rows. Raises `DataError` when there would be none to train or to judge on.
