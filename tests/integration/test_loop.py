@@ -284,3 +284,43 @@ def test_a_step_may_be_replaced(shop: LoopShop) -> None:
 
     done = shop.run(shop.loop(steps=[audit]))
     assert done.output("audit") == 1
+
+
+def a_network(data: lw.TrainingData) -> Any:
+    """Learned batch by batch, on numbers alone."""
+    import torch
+
+    torch.manual_seed(data.seed)
+    net = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.05)
+    for epoch in range(5):
+        for X, y in data.batches(100):  # noqa: N806
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                net(torch.tensor(X.select("pages").to_numpy())).ravel(), torch.tensor(y.astype("float32"))
+            )
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        data.log(epoch=epoch, loss=loss.item())
+    pages = make_column_transformer(("passthrough", ["pages"])).fit(data.head(100).select("pages"))
+    return pages, net
+
+
+def test_a_network_is_judged_and_registered(shop: LoopShop) -> None:
+    pytest.importorskip("torch")
+    done = shop.run(shop.loop(train=a_network))
+    assert done.status == "succeeded", done.run.error
+    version = shop.stores.versions.get("buys", "1")
+    assert [entry["epoch"] for entry in version.lineage["logged"]] == [0, 1, 2, 3, 4]
+
+
+def a_graph(data: lw.TrainingData) -> Any:
+    """Whatever made it: here, what another model was exported to."""
+    from loopwright.transform.export import export
+
+    return export(train(data), data.raw.select(data.X.columns), data.y).graph
+
+
+def test_a_graph_is_judged_and_registered(shop: LoopShop) -> None:
+    done = shop.run(shop.loop(train=a_graph))
+    assert done.status == "succeeded", done.run.error

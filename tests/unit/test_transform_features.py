@@ -22,6 +22,7 @@ from sklearn.compose import make_column_transformer  # type: ignore[import-untyp
 from sklearn.preprocessing import OneHotEncoder  # type: ignore[import-untyped]
 
 from loopwright.errors import DeclarationError
+from loopwright.transform.assembly import OPSET
 from loopwright.transform.converters import register
 from loopwright.transform.features import PARTS, Calendar, Cross, Distance, HashBuckets, Log1p, Ratio, bucket
 from loopwright.transform.inputs import MISSING_TIME, Array
@@ -36,7 +37,7 @@ TYPES = {"f": FloatTensorType, "i": Int64TensorType, "O": StringTensorType}
 def graph(feature: Any, values: Array) -> Any:
     register()
     kind = TYPES[values.dtype.kind]([None, values.shape[1]])
-    model = to_onnx(feature, initial_types=[("x", kind)], target_opset={"": 18, "ai.onnx.ml": 3})
+    model = to_onnx(feature, initial_types=[("x", kind)], target_opset=OPSET)
     assert {one.domain for one in model.opset_import} <= {"", "ai.onnx.ml"}
     return ort.InferenceSession(model.SerializeToString())
 

@@ -57,9 +57,9 @@ def foreign(library: str, name: str, **above: type) -> Any:
 
 
 TRANSFORMS = [
-    (TfidfVectorizer(), "carrier", "TfidfVectorizer.*no standard operator splits strings.*HashBuckets"),
-    (CountVectorizer(), "carrier", "CountVectorizer.*no standard operator splits strings.*HashBuckets"),
-    (HashingVectorizer(n_features=8), "carrier", "HashingVectorizer.*HashBuckets"),
+    (TfidfVectorizer(), "carrier", 'TfidfVectorizer.*no standard operator splits.*Words.n, weight="tfidf"'),
+    (CountVectorizer(), "carrier", "CountVectorizer.*no standard operator splits.*Words"),
+    (HashingVectorizer(n_features=8), "carrier", "HashingVectorizer.*Words"),
     (FeatureHasher(8, input_type="string"), "carrier", "FeatureHasher.*HashBuckets"),
     (FunctionTransformer(np.log1p), ["value"], "FunctionTransformer.*Log1p"),
     (SimpleImputer(add_indicator=True), ["distance"], "add_indicator.*drops the indicator"),

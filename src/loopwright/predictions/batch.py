@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv as csv
@@ -54,6 +55,8 @@ def predict(bundle: Bundle, source: Source) -> Iterator[pl.DataFrame]:
         for found in score(predictor, [rows]):
             yield pl.concat([rows.select(key), _frame(found)], how="horizontal")
         first += len(rows)
+    if first == 0:
+        yield pl.concat([_none(key, source), _frame(_nothing(predictor))], how="horizontal")
 
 
 def write(frames: Iterable[pl.DataFrame], target: Path) -> int:
@@ -101,10 +104,24 @@ def _chunks(source: Source, names: list[str]) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(pa.Table.from_batches(waiting))
 
 
+def _none(key: list[str], source: Source) -> pl.DataFrame:
+    return pl.DataFrame(source.schema.empty_table()).select(key)
+
+
+def _nothing(predictor: Predictor) -> Predictions:
+    """Of no rows: a file of them has its columns all the same."""
+    if predictor.task == "regression":
+        return Predictions(task=predictor.task, value=np.zeros(0, dtype=np.float32))
+    shares = np.zeros((0, len(predictor.classes)), dtype=np.float32)
+    label = np.asarray(predictor.classes)[:0]
+    return Predictions(task=predictor.task, classes=predictor.classes, label=label, probabilities=shares)
+
+
 def _frame(found: Predictions) -> pl.DataFrame:
     if found.probabilities is None:
         return pl.DataFrame({"value": found.scores})
-    label = found.label.tolist() if found.label is not None else []
+    kind = {str: pl.String, bool: pl.Boolean, int: pl.Int64}[type(found.classes[0])]
+    label = pl.Series(found.label.tolist() if found.label is not None else [], dtype=kind)
     shares = {f"probability_{class_text(one)}": found.probabilities[:, at] for at, one in enumerate(found.classes)}
     return pl.DataFrame({"label": label, **shares})
 
