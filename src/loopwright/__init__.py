@@ -21,7 +21,7 @@ from loopwright.train.split import Split
 if TYPE_CHECKING:
     from loopwright.data.query import Query
     from loopwright.train.data import TrainingData
-    from loopwright.transform.features import Calendar, Cross, Distance, HashBuckets, Log1p, Ratio
+    from loopwright.transform.features import Calendar, Cross, Distance, HashBuckets, Log1p, Ratio, Words
 
 __version__ = "0.1.0"
 
@@ -47,6 +47,7 @@ __all__ = [
     "Table",
     "TrainingData",
     "Wait",
+    "Words",
     "at_least",
     "at_most",
     "every",
@@ -65,7 +66,7 @@ _LATE = {
     "Query": "loopwright.data.query",
     "TrainingData": "loopwright.train.data",
     **dict.fromkeys(
-        ("Calendar", "Cross", "Distance", "HashBuckets", "Log1p", "Ratio"), "loopwright.transform.features"
+        ("Calendar", "Cross", "Distance", "HashBuckets", "Log1p", "Ratio", "Words"), "loopwright.transform.features"
     ),
 }
 """What stands on Arrow, Polars or scikit-learn is imported when it is asked for."""

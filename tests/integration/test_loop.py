@@ -1,6 +1,7 @@
 """A loop, from its table to a registered version."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -288,8 +289,7 @@ def test_a_step_may_be_replaced(shop: LoopShop) -> None:
 
 def a_network(data: lw.TrainingData) -> Any:
     """Learned batch by batch, on numbers alone."""
-    import torch
-
+    torch: Any = import_module("torch")
     torch.manual_seed(data.seed)
     net = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
     optimiser = torch.optim.Adam(net.parameters(), lr=0.05)

@@ -95,6 +95,8 @@ def _end(opened: System, ending: Ending, progress: Progress, *, as_json: bool) -
         progress.end(ending, _resume_command(opened, ending))
         if version is not None:
             _tell_version(opened, version)
+        elif "register" in ending.executions and ending.is_success:
+            click.echo("nothing new was registered: this very bundle is a version already; see lw models")
     if ending.is_usage:
         sys.exit(words.WRONG_USAGE)
     sys.exit(_EXIT.get(ending.status, words.FAILED))

@@ -16,9 +16,13 @@ from onnx import TensorProto, compose, helper
 from loopwright.errors import DeclarationError
 from loopwright.transform.exported import Label, Task
 from loopwright.transform.inputs import Array, Feed, Inputs, Kind
+from loopwright.transform.pieces import run, splits
 
-OPSET = {"": 18, "ai.onnx.ml": 3}
-IR_VERSION = 8
+OPSET = {"": 20, "ai.onnx.ml": 3}
+"""What every part of a graph is written for, so that parts can be merged: 20 is the first that splits texts, and the
+newest that PyTorch's exporter writes. Nothing is lifted from one operator set to another: each converter is told."""
+
+IR_VERSION = 9
 FEATURES = "features"
 ELEMENTS = {Kind.STRING: TensorProto.STRING, Kind.NUMBER: TensorProto.FLOAT, Kind.TIME: TensorProto.INT64}
 
@@ -38,10 +42,11 @@ def opsets() -> list[onnx.OperatorSetIdProto]:
 
 def matrix_of(transform_graph: onnx.ModelProto, inputs: Inputs, feed: Feed) -> Array:
     """What the model is fitted on: the transform's output as float32, shape (rows, features)."""
-    running = session(transform_graph)
+    content = transform_graph.SerializeToString()
+    running = session(content)
     known = {one.name for one in running.get_inputs()}
     raw = {column.name: feed[column.input] for column in inputs.columns if column.name in known}
-    return np.asarray(running.run(None, raw)[0], dtype=np.float32)
+    return np.asarray(run(running, None, raw, in_pieces=splits(content))[0], dtype=np.float32)
 
 
 def side_by_side(inputs: Inputs) -> onnx.ModelProto:

@@ -1,6 +1,6 @@
 """The ONNX converters of `features` and of `OneHotEncoder` (skl2onnx's knows no infrequent categories).
 
-Only operators of opset 18 and ai.onnx.ml 3. Boosters' converters are onnxmltools', registered here too, as are those
+Only operators of the sets in `OPSET`. Boosters' converters are onnxmltools', registered here too, as are those
 that `trees` mends.
 """
 
@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder  # type: ignore[import-untyped]
 
 from loopwright.errors import DeclarationError
 from loopwright.transform import features
+from loopwright.transform.assembly import OPSET
 from loopwright.transform.inputs import MISSING_TIME, Array
 from loopwright.transform.trees import register_trees
 
@@ -32,12 +33,16 @@ class Nodes:
     def __init__(self, scope: Skl, operator: Skl, container: Skl) -> None:
         self.scope, self.operator, self.container = scope, operator, container
 
-    def __call__(self, kind: str, *inputs: str, domain: str = "", to: str | None = None, **attributes: object) -> str:
+    def __call__(
+        self, kind: str, *inputs: str, domain: str = "", to: str | None = None, unread: int = 0, **attributes: object
+    ) -> str:
+        """`unread` outputs come after the one that is read."""
         output = to or self.scope.get_unique_variable_name(kind.lower())
+        outputs = [output, *(self.scope.get_unique_variable_name("unread") for _ in range(unread))]
         name = self.scope.get_unique_operator_name(kind)
-        version = 3 if domain else 18
+        version = OPSET[domain]
         self.container.add_node(
-            kind, list(inputs), [output], op_domain=domain, op_version=version, name=name, **attributes
+            kind, list(inputs), outputs, op_domain=domain, op_version=version, name=name, **attributes
         )
         return str(output)
 
@@ -47,10 +52,16 @@ class Nodes:
         self.container.add_initializer(name, _TYPES[kind], list(array.shape), array.ravel().tolist())
         return str(name)
 
+    def texts(self, value: str, shape: list[int]) -> str:
+        """A constant that holds one text."""
+        name = self.scope.get_unique_variable_name("text")
+        self.container.add_initializer(name, TensorProto.STRING, shape, [value.encode()])
+        return str(name)
+
     def cast(self, name: str, to: int) -> str:
         output = self.scope.get_unique_variable_name("cast")
         operator = self.scope.get_unique_operator_name("Cast")
-        self.container.add_node("Cast", [name], [output], op_version=18, name=operator, to=to)
+        self.container.add_node("Cast", [name], [output], op_version=OPSET[""], name=operator, to=to)
         return str(output)
 
     def columns(self, to: int | None = None) -> list[str]:
@@ -210,6 +221,34 @@ def _hash_buckets(scope: Skl, operator: Skl, container: Skl) -> None:
     nodes.finish([nodes.cast(column, TensorProto.FLOAT) for column in found])
 
 
+def _words(scope: Skl, operator: Skl, container: Skl) -> None:
+    nodes, model = Nodes(scope, operator, container), operator.raw_operator
+    found = [_word_counts(nodes, column, forms) for column, forms in zip(nodes.columns(), model.forms_, strict=True)]
+    if model.weight == "tfidf":
+        found = [_word_weights(nodes, counts, idf) for counts, idf in zip(found, model.idf_, strict=True)]
+    nodes.finish(found)
+
+
+def _word_counts(nodes: Nodes, column: str, forms: dict[str, int]) -> str:
+    """Several forms count in one place. A last row without a text is added and taken off: none alone are refused."""
+    guarded = nodes("Concat", column, nodes.texts("", [1, 1]), axis=0)
+    flat = nodes("Squeeze", guarded, nodes.const(np.array([1]), "q"))
+    split = nodes("StringSplit", flat, delimiter=" ", unread=1)
+    single: dict[str, Any] = {"min_gram_length": 1, "max_gram_length": 1, "max_skip_count": 0, "ngram_counts": [0]}
+    pool: dict[str, Any] = {"pool_strings": list(forms), "ngram_indexes": list(forms.values())}
+    counts = nodes("TfIdfVectorizer", split, mode="TF", **single, **pool)
+    return nodes("Slice", counts, *(nodes.const(np.array([one]), "q") for one in (0, -1, 0)))
+
+
+def _word_weights(nodes: Nodes, counts: str, idf: Array) -> str:
+    """As `features._normed`, line by line: the length is summed in double, or the order of summing would show."""
+    rows = nodes("Mul", counts, nodes.const(idf.reshape(1, -1)))
+    squares = nodes("ReduceSumSquare", nodes.cast(rows, TensorProto.DOUBLE), nodes.const(np.array([1]), "q"))
+    empty = nodes("Equal", squares, nodes.const(0, "d"))
+    length = nodes("Sqrt", nodes("Where", empty, nodes.const(1, "d"), squares))
+    return nodes("Div", rows, nodes.cast(length, TensorProto.FLOAT))
+
+
 def _distance(scope: Skl, operator: Skl, container: Skl) -> None:
     nodes = Nodes(scope, operator, container)
     columns = nodes.columns(TensorProto.DOUBLE)
@@ -294,6 +333,7 @@ def register() -> None:
         features.Log1p: _log1p,
         features.Cross: _cross,
         features.HashBuckets: _hash_buckets,
+        features.Words: _words,
         features.Distance: _distance,
         features.Ratio: _ratio,
         OneHotEncoder: _one_hot,

@@ -27,6 +27,7 @@ from loopwright.transform.assembly import matrix_of, session
 from loopwright.transform.exported import Exported, Label
 from loopwright.transform.graphs import RUNTIME_ERRORS
 from loopwright.transform.inputs import Array, Column, Frame, Inputs, Kind
+from loopwright.transform.pieces import run, splits
 
 PROBABILITY = 1e-5
 RELATIVE, OF_SPREAD = 1e-4, 1e-5
@@ -278,9 +279,10 @@ def _plain(labels: list[Any]) -> Array:
 
 def _run(graph: bytes | onnx.ModelProto, inputs: Inputs, frame: pl.DataFrame) -> list[Array]:
     try:
-        feed, running = inputs.feed(frame), session(graph)
-        given = {one.name for one in running.get_inputs()}
-        return [np.asarray(one) for one in running.run(None, {name: feed[name] for name in given})]
+        content = graph if isinstance(graph, bytes) else graph.SerializeToString()
+        feed, running = inputs.feed(frame), session(content)
+        given = {one.name: feed[one.name] for one in running.get_inputs()}
+        return run(running, None, given, in_pieces=splits(content))
     except RUNTIME_ERRORS as error:
         reason = " ".join(str(error).split())[:300]
         raise ParityFailed(

@@ -18,6 +18,7 @@ from loopwright.transform.admission import Class, admit, expected_outputs
 from loopwright.transform.bundle import MODEL, Bundle, read
 from loopwright.transform.columns import Column
 from loopwright.transform.manifest import Manifest, classes_of
+from loopwright.transform.pieces import run, splits
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Feed: TypeAlias = Mapping[str, Array]
@@ -97,6 +98,7 @@ class Predictor:
         self.classes = classes_of(classes)
         self.manifest = manifest
         self._outputs = [one.name for one in expected_outputs(task, self.classes)]
+        self._splits = splits(graph)
         self._session = _session(graph, threads, batches)
 
     @classmethod
@@ -128,8 +130,11 @@ class Predictor:
         return cls(graph, inputs, task, classes, threads=threads, batches=batches)
 
     def run(self, feed: Feed) -> Predictions:
-        """Predict. `feed` has for each graph input an array (rows, 1): text, float32, or int64 microseconds."""
-        found = self._session.run(self._outputs, feed)
+        """Predict. `feed` has for each graph input an array (rows, 1): text, float32, or int64 microseconds.
+
+        A graph that splits texts gets the rows in pieces, so that one long text cannot fill the memory.
+        """
+        found = run(self._session, self._outputs, feed, in_pieces=self._splits)
         return Predictions(task=self.task, classes=self.classes, **dict(zip(self._outputs, found, strict=True)))
 
 

@@ -17,9 +17,9 @@ from loopwright.errors import DeclarationError
 Estimator: TypeAlias = Any  # scikit-learn has no types
 
 _BY_NAME = {
-    "TfidfVectorizer": "no standard operator splits strings: use HashBuckets or OneHotEncoder on short texts",
-    "CountVectorizer": "no standard operator splits strings: use HashBuckets or OneHotEncoder on short texts",
-    "HashingVectorizer": "no standard operator looks into a string: use HashBuckets",
+    "TfidfVectorizer": 'no standard operator splits texts as it does: use Words(n, weight="tfidf")',
+    "CountVectorizer": "no standard operator splits texts as it does: use Words(n)",
+    "HashingVectorizer": "no standard operator hashes words: use Words(n), or HashBuckets on short texts",
     "FeatureHasher": "no standard operator looks into a string: use HashBuckets",
     "FunctionTransformer": "a Python function has no graph: use Log1p, Ratio, Calendar, Cross or Distance",
     "TargetEncoder": "fitting again on its output would leak the label: use OrdinalEncoder",
