@@ -356,7 +356,7 @@ def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, met
     found = said(model, data, rows)
     if Task(found.task) not in METRICS[metric].tasks:
         raise DeclarationError(
-            f"{metric} is no metric of a {found.task} model, which train() returned", where="search="
+            f"{metric} is no metric of a {found.task} model, which train() returned", where="search=", fix="judge by another metric"
         )
     sample = sampled(found.task, found.classes, rows, found.scores, ingest.label, ingest.weight)
     value = float(values(sample, [metric])[0])

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lightgbm import LGBMClassifier
 from onnx.reference import ReferenceEvaluator
-from skl2onnx import to_onnx  # type: ignore[import-untyped]
-from skl2onnx.common.data_types import StringTensorType  # type: ignore[import-untyped]
+from skl2onnx import to_onnx, update_registered_converter  # type: ignore[import-untyped]
+from skl2onnx.common.data_types import Int64TensorType, StringTensorType  # type: ignore[import-untyped]
 from sklearn.base import clone  # type: ignore[import-untyped]
 from sklearn.compose import make_column_transformer  # type: ignore[import-untyped]
 from sklearn.feature_extraction.text import TfidfTransformer  # type: ignore[import-untyped]
@@ -247,3 +247,24 @@ def test_pieces_are_bounded_and_all_rows_in_their_order(spaces: list[int]) -> No
     for one in found:
         widest = max((text.count(" ") + 1 for text in one["note"].ravel()), default=0)
         assert len(one["at"]) <= 1 or len(one["at"]) * widest <= MOST_WORDS
+
+
+def test_a_converter_that_writes_for_an_older_operator_set_is_refused() -> None:
+    class Older(Words):
+        """A transformer of somebody else's, whose converter is not told what to write for."""
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        given, wanted = operator.inputs[0].full_name, operator.outputs[0].full_name
+        old = {"op_domain": "ai.onnx.ml", "op_version": 1, "classes_strings": ["a"], "default_int64": 0}
+        container.add_node("LabelEncoder", [given], [wanted], name="encode", **old)
+
+    def shape(operator: Any) -> None:
+        operator.outputs[0].type = Int64TensorType([None, 1])
+
+    update_registered_converter(Older, "TestsOlder", shape, convert)
+    frame = notes(60)
+    rows = Inputs.of(frame).frame(frame)
+    before = make_column_transformer((Older(1), ["note"]))
+    fitted = make_pipeline(before, LogisticRegression()).fit(rows, target(frame))
+    with pytest.raises(DeclarationError, match=r"(?s)converter writes older \['LabelEncoder'\]"):
+        export(fitted, frame, target(frame))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import onnx
@@ -37,6 +38,8 @@ _TENSORS = {Kind.STRING: StringTensorType, Kind.NUMBER: FloatTensorType, Kind.TI
 _CONVERSION = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError)
 _MOVES = {"Identity", "Concat", "Gather", "ArrayFeatureExtractor", "Split", "Slice", "Reshape", "Transpose", "Flatten"}
 _CALENDAR = {"Equal", "Min"}
+_GREW = {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}
+"""Converters write them for ai.onnx.ml 1, although told 3, which but lets their numbers be doubles too."""
 
 
 def export(model: Model, rows: Frame, target: object, *, task: str | None = None, **fit_parameters: object) -> Exported:
@@ -174,14 +177,27 @@ def _reason(error: Exception) -> str:
 
 
 def _at_one_opset(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Every node written for a target is valid at that target; merging needs both sides to say the same."""
-    foreign = {one.domain for one in graph.opset_import} - set(OPSET)
+    """Merging needs both sides to say the same.
+
+    Converters write for `OPSET`, or say that they wrote for less: no operator may have changed since.
+    """
+    said = {one.domain: one.version for one in graph.opset_import}
+    foreign = said.keys() - OPSET.keys()
     if foreign:
         raise refused(f"an estimator that needs the operators of {sorted(foreign)}", "leave its column out")
+    changed = {one.op_type for one in graph.graph.node if _version(one, said) != _version(one, OPSET)} - _GREW
+    if changed:
+        raise refused(f"an estimator whose converter writes older {sorted(changed)}", "use another estimator")
     del graph.opset_import[:]
     graph.opset_import.extend(opsets())
     graph.ir_version = IR_VERSION
     return graph
+
+
+def _version(node: onnx.NodeProto, opset: Mapping[str, int]) -> int:
+    """The operator set that gave the node's operator the meaning which it has in another."""
+    newest = opset.get(node.domain, OPSET[node.domain])
+    return int(onnx.defs.get_schema(node.op_type, newest, node.domain).since_version)
 
 
 def _final_graph(final: Estimator, width: int) -> onnx.ModelProto:

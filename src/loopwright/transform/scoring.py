@@ -1,6 +1,6 @@
 """Batches through a predictor: frames of any size in, predictions of the same rows in the same order out.
 
-Memory is bounded by a chunk, not by the data.
+Memory is bounded by a chunk, not by the data; a graph that splits texts gets a chunk in smaller `pieces`.
 """
 
 from __future__ import annotations
