@@ -83,3 +83,7 @@ def __getattr__(name: str) -> object:
         raise MissingExtra(
             f"lw.{name} needs {error.name}, which is not installed", fix='pip install "loopwright[models]"'
         ) from None
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

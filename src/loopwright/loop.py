@@ -57,7 +57,7 @@ class Loop:
     steps: Sequence[Step[..., Any]] = ()
 
     def __post_init__(self) -> None:
-        check_table_name(self.name)
+        _has_a_name(self)
         for name in ("trust", "retrain", "steps"):
             object.__setattr__(self, name, _listed(self, name))
         for check in _CHECKS:
@@ -73,8 +73,12 @@ class Loop:
         own = {step.name: step for step in self.steps}
         steps = [*(own.pop(step.name, step) for step in STANDARD), *own.values()]
         used = {entry.name for step in steps for entry in step.inputs}
-        declared = {name: value for name, value in _declared(self).items() if name in used}
-        return Pipeline(steps, name=self.name, parameters=declared)
+        declared = {name: value for name, value in (_declared(self) | SETTABLE).items() if name in used}
+        return Pipeline(steps, name=self.name, parameters=declared, fixed=frozenset(_declared(self)))
+
+
+SETTABLE: dict[str, Any] = {"since": None, "until": None, "parameters": {}}
+"""What a run may give, `lw run loop.py -p until=2013-04-01`: a span of the table, and parameters of `train`."""
 
 
 def _declared(loop: Loop) -> dict[str, Any]:
@@ -84,14 +88,13 @@ def _declared(loop: Loop) -> dict[str, Any]:
         "table": loop.table,
         "source": loop.source,
         "weight": loop.weight,
-        "since": None,
-        "until": None,
         "trust": loop.trust,
         "splitting": loop.split,
         "training": loop.train,
         "searching": loop.search,
-        "parameters": {},
         "judging": loop.judge,
+        "slices": loop.judge.slices,
+        "least_rows": loop.judge.least_rows,
         "metric": loop.judge.metric,
     }
 
@@ -105,6 +108,15 @@ def _listed(loop: Loop, name: str) -> tuple[Any, ...]:
     if not isinstance(given, list | tuple):
         raise DeclarationError(f"{name}={given!r} is no list", where=_where(loop), fix=f"write {name}=[...]")
     return tuple(given)
+
+
+def _has_a_name(loop: Loop) -> None:
+    """One that can be a folder and part of a URL: as a table's."""
+    try:
+        check_table_name(loop.name)
+    except DeclarationError as error:
+        fix = (error.fix or "").replace("flights", "late-arrivals")
+        raise DeclarationError(f"{loop.name!r} is no name for a loop", where=_where(loop), fix=fix) from None
 
 
 def _has_parts_of_the_right_kind(loop: Loop) -> None:

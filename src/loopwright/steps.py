@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -32,7 +32,7 @@ from loopwright.data.rows import Rows, pin
 from loopwright.data.schema import Schema
 from loopwright.data.statistics import Statistics
 from loopwright.data.table import Table
-from loopwright.errors import DataError, DeclarationError, VersionNotFound, did_you_mean
+from loopwright.errors import DataError, DeclarationError, UsageError, VersionNotFound, did_you_mean
 from loopwright.judge.card import card
 from loopwright.judge.catalog import METRICS, Task
 from loopwright.judge.compare import compare
@@ -122,8 +122,17 @@ def describe(ingest: Rows, context: Context) -> Statistics:
 
 
 @step
-def validate(ingest: Rows, describe: Statistics, trust: Sequence[str], context: Context) -> Validated:
-    """Stop at errors: rows that nothing can be learned from, and columns that give the label away."""
+def validate(
+    ingest: Rows,
+    describe: Statistics,
+    trust: Sequence[str],
+    slices: tuple[tuple[str, ...], ...],
+    context: Context,
+) -> Validated:
+    """Stop at errors: rows that nothing can be learned from, columns that give the label away or are not there."""
+    _refuse_unknown(ingest, "trust=", trust)
+    _refuse_unknown(ingest, "slices of the judge", [name for columns in slices for name in columns])
+    _refuse_weights(ingest, context)
     found = validation.findings(describe, ingest.features, ingest.label)
     if not errors(found):
         rows = ingest.scan(context.tables, [*ingest.features, ingest.label]).collect()
@@ -145,19 +154,18 @@ def split(
     ingest: Rows,
     validate: Validated,  # noqa: ARG001 - nothing is trained on rows that did not pass
     splitting: Split,
-    seed: int,
     context: Context,
 ) -> Parts:
     """Which rows train, and which are held out to judge; those without a label are left out and counted."""
-    columns = [name for name in (*splitting.key, ingest.table.time) if name is not None]
+    table = ingest.table
+    _refuse_unknown(ingest, "split=", splitting.key)
+    columns = [table.time] if splitting.by == "time" and table.time else splitting.key or table.key or ingest.features
     counts = ingest.scan(context.tables, [ingest.label]).select(pl.col(ingest.label).is_null().sum()).collect()
+    labelled = ingest.labelled(context.tables, columns).collect()
     settled = parts.carry_out(
-        splitting,
-        ingest.labelled(context.tables, columns).collect(),
-        time=ingest.table.time,
-        unlabelled_rows=int(counts.item()),
-        seed=seed,
+        splitting, labelled.select(columns), time=table.time, key=table.key, unlabelled_rows=int(counts.item())
     )
+    _refuse_new_classes(labelled[ingest.label], settled.of(labelled.select(columns)) == HELD)
     held, unlabelled = settled.held_rows, settled.unlabelled_rows
     print(f"{settled.train_rows:,} rows train, {held:,} are held out, {unlabelled:,} have no label")
     return settled
@@ -174,6 +182,7 @@ def search(
     context: Context,
 ) -> Searched:
     """The parameters to train with: as given, and the best that the search found."""
+    _refuse_unknown_parameters(training, parameters)
     if searching is None:
         return Searched(parameters=parameters)
     if split.validation_rows == 0:
@@ -226,7 +235,13 @@ def train(ingest: Rows, split: Parts, search: Searched, training: Train, context
 
 @step
 def export(
-    loop: str, ingest: Rows, describe: Statistics, validate: Validated, train: Trained, context: Context
+    loop: str,
+    ingest: Rows,
+    describe: Statistics,
+    validate: Validated,
+    split: Parts,
+    train: Trained,
+    context: Context,
 ) -> Path:
     """The bundle, but for what only judging can add. What differs from the Python model does not become one."""
     inputs = Inputs.from_dict(list(map(dict, train.inputs)))
@@ -236,7 +251,8 @@ def export(
     folder = context.folder / "bundle"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(content)
-    (folder / "schema.json").write_text(validate.schema.to_json(), encoding="utf-8")
+    schema = _answered(validate.schema, train.answers.refuses_missing)
+    (folder / "schema.json").write_text(schema.to_json(), encoding="utf-8")
     (folder / "statistics.json").write_text(describe.to_json(), encoding="utf-8")
     bundle.write(
         folder,
@@ -245,18 +261,24 @@ def export(
         task=train.task,
         classes=train.classes,
         parity=asdict(report),
-        lineage=_lineage(ingest, train, context),
+        lineage=_lineage(ingest, split, train, context),
     )
     return folder
 
 
 @step
-def evaluate(ingest: Rows, split: Parts, export: Path, judging: Judge, context: Context) -> Evaluation:
+def evaluate(
+    ingest: Rows,
+    split: Parts,
+    export: Path,
+    slices: tuple[tuple[str, ...], ...],
+    least_rows: int,
+    context: Context,
+) -> Evaluation:
     """Measure the bundle on the held-out rows: every metric, with intervals, overall and by slice."""
-    held = _held(ingest, split, judging, context)
+    held = _held(ingest, split, context, [name for columns in slices for name in columns])
     predictor = Predictor.from_folder(export, batches=True)
-    refuse_other_task(judging, predictor.task)
-    found = scored(predictor, held, ingest.label, ingest.weight)
+    found = scored(predictor, held, ingest.label, ingest.weight, split.split.key)
     return measure(
         _labels(found),
         found.predictions,
@@ -264,24 +286,24 @@ def evaluate(ingest: Rows, split: Parts, export: Path, judging: Judge, context: 
         weights=None if ingest.weight is None else found.weights,
         classes=found.classes or None,
         columns=held,
-        slices=judging.slices,
-        least_rows=judging.least_rows,
+        slices=slices,
+        least_rows=least_rows,
+        groups=found.groups,
         seed=context.seed,
     )
 
 
 @step(cache=False)
 def champion(loop: str, export: Path, context: Context) -> str | None:
-    """Digest of the version that this model has to beat: the champion, or, where it is that itself, whom it had to beat
-    then. None for a loop's first."""
-    made = _made_before(context, loop, export)
-    if made is not None:
-        told = made.lineage.get("champion")
-        return str(told) if told else None
+    """Digest of the version that this model has to beat: the champion; where that is this very model, whom it had to
+    beat then. None for a loop's first."""
     try:
-        return context.stores.versions.get(loop, CHAMPION).digest
+        current = context.stores.versions.get(loop, CHAMPION)
     except VersionNotFound:
         return None
+    made = bundle.verify(export)
+    is_this = all(current.files.get(name) == made.files[name].sha256 for name in ("model.onnx", "schema.json"))
+    return current.lineage.get("champion") if is_this else current.digest
 
 
 @step
@@ -296,15 +318,14 @@ def judge(
     context: Context,
 ) -> Judged:
     """Hold the bundle against the gates, and beside the champion on the same rows."""
-    comparison = None
+    refuse_other_task(judging, evaluate.task)
+    comparison, incomparable = None, ""
     if champion is not None:
-        held = _held(ingest, split, judging, context)
-        version = context.stores.versions.get(loop, champion)
-        bundles = [fetch(context.stores, version, context.folder), export]
-        predictors = [Predictor.from_folder(each, batches=True) for each in bundles]
-        one, other = (scored(each, held, ingest.label, ingest.weight) for each in predictors)
-        comparison = compare(one, other, seed=context.seed)
-    verdict = decide(evaluate, comparison, judging.gates)
+        try:
+            comparison = _compared(loop, champion, ingest, split, export, context)
+        except (DataError, VersionNotFound) as error:
+            incomparable = error.what
+    verdict = decide(evaluate, comparison, judging.gates, incomparable=incomparable)
     print(verdict)
     return Judged(verdict=verdict, comparison=comparison)
 
@@ -336,15 +357,11 @@ STANDARD = (ingest, describe, validate, split, search, train, export, evaluate, 
 
 def _part(ingest: Rows, split: Parts, context: Context, *wanted: int) -> pl.LazyFrame:
     """Features, label and weight of the rows of these parts, not read yet."""
-    return split.only(ingest.labelled(context.tables, [*_columns(ingest), *_split_by(split)]), *wanted)
+    return split.only(ingest.labelled(context.tables, [*_columns(ingest), *split.columns]), *wanted)
 
 
 def _columns(ingest: Rows) -> list[str]:
     return [*ingest.features, *([ingest.weight] if ingest.weight else [])]
-
-
-def _split_by(split: Parts) -> list[str]:
-    return [*split.split.key, *([split.time] if split.time else [])]
 
 
 def _data(ingest: Rows, rows: pl.LazyFrame, seed: int) -> TrainingData:
@@ -356,7 +373,9 @@ def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, met
     found = said(model, data, rows)
     if Task(found.task) not in METRICS[metric].tasks:
         raise DeclarationError(
-            f"{metric} is no metric of a {found.task} model, which train() returned", where="search=", fix="judge by another metric"
+            f"{metric} is no metric of a {found.task} model, which train() returned",
+            where="search=",
+            fix="judge by another metric",
         )
     sample = sampled(found.task, found.classes, rows, found.scores, ingest.label, ingest.weight)
     value = float(values(sample, [metric])[0])
@@ -365,18 +384,91 @@ def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, met
     return value
 
 
-def _held(ingest: Rows, split: Parts, judging: Judge, context: Context) -> pl.DataFrame:
-    """The held-out rows: features, label, weight, and what slices are cut by."""
-    cut = [name for columns in judging.slices for name in columns]
-    unknown = [name for name in cut if name not in ingest.version.columns]
-    if unknown:
-        raise DeclarationError(
-            f"a slice names the column {unknown[0]!r}, which table {ingest.table.name!r} does not have",
-            where=f"Judge({judging.metric!r})",
-            fix=did_you_mean(unknown[0], ingest.version.columns),
+def _held(ingest: Rows, split: Parts, context: Context, others: Iterable[str]) -> pl.DataFrame:
+    """The held-out rows: features, label, weight, and what else is asked for and there."""
+    wanted = [*_columns(ingest), *split.columns, *(name for name in others if name in ingest.version.columns)]
+    return split.only(ingest.labelled(context.tables, wanted), HELD).collect()
+
+
+def _compared(loop: str, champion: str, ingest: Rows, split: Parts, export: Path, context: Context) -> Comparison:
+    """Both bundles on the same rows. Raises `DataError` where the champion cannot answer to them: a column it needs is
+    gone, a label came that it does not know; and `VersionNotFound`."""
+    version = context.stores.versions.get(loop, champion)
+    bundles = [fetch(context.stores, version, context.folder), export]
+    one, other = (Predictor.from_folder(each, batches=True) for each in bundles)
+    told = version.lineage.get("split")
+    known = Parts.from_dict(told).columns if told else ()
+    held = _held(ingest, split, context, [*(column.name for column in one.inputs), *known])
+    held = _unseen(version, held)
+    group = split.split.key
+    try:
+        theirs = scored(one, held, ingest.label, ingest.weight, group)
+    except DataError as error:
+        raise DataError(f"{version.name}, the champion, cannot answer to these rows: {error.what}") from error
+    return compare(theirs, scored(other, held, ingest.label, ingest.weight, group), seed=context.seed)
+
+
+def _unseen(champion: Version, held: pl.DataFrame) -> pl.DataFrame:
+    """Without the rows that the champion was trained on: it would look better on them than it is."""
+    told = champion.lineage.get("split")
+    if not told or not set(Parts.from_dict(told).columns) <= set(held.columns):
+        return held
+    unseen = held.filter(Parts.from_dict(told).of(held) == HELD)
+    if len(unseen) < len(held):
+        print(f"{len(held) - len(unseen):,} of {len(held):,} held-out rows trained {champion.name}: not compared on")
+    if len(unseen) == 0:
+        raise DataError(
+            f"{champion.name} was trained on every held-out row, so nothing can be compared with it",
+            where="split=",
+            fix="append newer rows, or go back to the split that it was made with",
         )
-    labelled = ingest.labelled(context.tables, [*_columns(ingest), *cut, *_split_by(split)])
-    return split.only(labelled, HELD).collect()
+    return unseen
+
+
+def _refuse_unknown(ingest: Rows, where: str, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in ingest.version.columns:
+            raise DeclarationError(
+                f"there is no column {name!r} in table {ingest.table.name!r}",
+                where=where,
+                fix=did_you_mean(name, ingest.version.columns),
+            )
+
+
+def _refuse_weights(ingest: Rows, context: Context) -> None:
+    if ingest.weight is None:
+        return
+    weights = ingest.labelled(context.tables, [ingest.weight]).select(ingest.weight).collect().to_series()
+    if not weights.dtype.is_numeric() or weights.null_count() or not bool((weights.cast(pl.Float64) >= 0).all()):
+        missing = f", {weights.null_count()} of them missing" if weights.null_count() else ""
+        raise DataError(
+            f"weights must be numbers of 0 or more, and {ingest.weight!r} holds {weights.dtype}{missing}",
+            where=f"column {ingest.weight!r}",
+            fix="write the weight of every labelled row, or name another column: weight=",
+        )
+
+
+def _refuse_new_classes(labels: pl.Series, is_held: Any) -> None:
+    """Of text or true and false: what stands only among the rows that judge cannot have been learned."""
+    if labels.dtype not in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
+        return
+    new = set(labels.filter(is_held).unique().to_list()) - set(labels.filter(~is_held).unique().to_list())
+    if new:
+        raise DataError(
+            f"the label {min(new, key=str)!r} stands only in rows that are held out",
+            where=f"column {labels.name!r}",
+            fix='append rows of it, or split otherwise: split=lw.Split("random")',
+        )
+
+
+def _refuse_unknown_parameters(training: Train, given: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(training).parameters.values()
+    known = [each.name for each in list(parameters)[1:]]
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return
+    for name in given:
+        if name not in known:
+            raise UsageError(f"train() has no parameter {name!r}", where="parameters", fix=did_you_mean(name, known))
 
 
 def _labels(found: Sample) -> Any:
@@ -392,7 +484,13 @@ def _parameters(training: Train, given: Mapping[str, Any]) -> dict[str, Any]:
     return {each.name: each.default for each in named if each.default is not each.empty} | dict(given)
 
 
-def _lineage(ingest: Rows, train: Trained, context: Context) -> dict[str, Any]:
+def _answered(schema: Schema, refuses_missing: Sequence[str]) -> Schema:
+    """Null only where the model answers to it, too."""
+    columns = (replace(each, missing=each.missing and each.name not in refuses_missing) for each in schema.columns)
+    return replace(schema, columns=tuple(columns))
+
+
+def _lineage(ingest: Rows, split: Parts, train: Trained, context: Context) -> dict[str, Any]:
     """What led to the model: all that is needed to make it again."""
     run = context.stores.runs.get(context.run_id)
     version = ingest.version
@@ -410,20 +508,12 @@ def _lineage(ingest: Rows, train: Trained, context: Context) -> dict[str, Any]:
         "code": run.lease.code if run.lease else None,
         "environment": run.lease.environment if run.lease else None,
         "git_commit": run.lease.git_commit if run.lease else None,
+        "git_diff": run.lease.git_diff if run.lease else None,
         "seed": run.seed,
+        "split": split.to_dict(),
         "parameters": as_json(train.parameters),
-        "logged": [dict(one) for one in train.logged[-100:]],
+        "logged": [as_json(one) for one in train.logged[-100:]],
     }
-
-
-def _made_before(context: Context, loop: str, export: Path) -> Version | None:
-    """The version that has this very model, whatever it was judged against."""
-    made = bundle.verify(export)
-    same = ("model.onnx", "schema.json")
-    for version in context.stores.versions.list(loop):
-        if all(version.files.get(name) == made.files[name].sha256 for name in same):
-            return version
-    return None
 
 
 def _registered(

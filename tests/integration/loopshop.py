@@ -64,7 +64,7 @@ class LoopShop(Workshop):
         }
         return lw.Loop(**(declared | changed))
 
-    def run(self, loop: lw.Loop, *, seed: int = 0, **given: Any) -> Walked:
+    def run(self, loop: lw.Loop, /, *, seed: int = 0, **given: Any) -> Walked:
         """To its end."""
         file = Path(__file__)
         ready = plans.prepare(loop.as_pipeline(), file, given, root=file.parent, seed=seed)

@@ -324,3 +324,160 @@ def a_graph(data: lw.TrainingData) -> Any:
 def test_a_graph_is_judged_and_registered(shop: LoopShop) -> None:
     done = shop.run(shop.loop(train=a_graph))
     assert done.status == "succeeded", done.run.error
+
+
+def cause(shop: LoopShop) -> Cause:
+    return Cause(actor="me", at=shop.clock.now())
+
+
+def test_a_model_made_again_is_held_against_todays_champion(shop: LoopShop) -> None:
+    """Whom it had to beat when it was made first counts for nothing: the champion is a better one by now."""
+    weak = {"C": 0.00001}
+    shop.run(shop.loop(), parameters=weak)
+    promote(shop.stores, "buys", "1", cause(shop))
+    shop.run(shop.loop())
+    promote(shop.stores, "buys", "2", cause(shop))
+    again = shop.run(shop.loop(judge=lw.Judge("log_loss", gates=[lw.not_worse("log_loss", by=0.001)])), parameters=weak)
+    assert again.status == "rejected"
+    verdict = again.output("judge").verdict
+    assert "champion 0." in verdict.gates[0].reason
+
+
+def test_rows_that_trained_the_champion_do_not_judge_its_challenger(tmp_path: Path) -> None:
+    shop = LoopShop(tmp_path)
+    shop.tables.append(visits, rows(600))
+    shop.run(shop.loop(split=lw.Split("random", seed=1)))
+    promote(shop.stores, "buys", "1", cause(shop))
+    done = shop.run(shop.loop(split=lw.Split("random", seed=2)))
+    compared = done.output("judge").comparison.rows
+    assert 0 < compared < done.output("split").held_rows / 2
+
+
+def test_a_random_split_keeps_its_rows_when_the_table_grows(tmp_path: Path) -> None:
+    shop = LoopShop(tmp_path)
+    shop.tables.append(visits, rows(600))
+    loop = shop.loop(split=lw.Split("random"))
+    shop.run(loop)
+    promote(shop.stores, "buys", "1", cause(shop))
+    shop.tables.append(visits, rows(200, start=600))
+    done = shop.run(loop, seed=9)
+    assert done.output("judge").comparison.rows == done.output("split").held_rows
+
+
+def test_a_champion_that_takes_a_column_which_is_no_feature_any_more_is_still_compared(shop: LoopShop) -> None:
+    shop.run(shop.loop())
+    promote(shop.stores, "buys", "1", cause(shop))
+    fewer = lw.Table("visits", key="id", time="at", label="bought", never=["paid", "channel"])
+    done = shop.run(shop.loop(table=fewer))
+    assert done.output("judge").comparison is not None
+
+
+def two_kinds(n: int, *, kinds: list[str], start: int = 0) -> pl.DataFrame:
+    return rows(n, start=start).with_columns(bought=pl.Series([kinds[i % len(kinds)] for i in range(n)]))
+
+
+def test_a_champion_that_does_not_know_a_label_cannot_be_compared_and_the_run_says_so(tmp_path: Path) -> None:
+    shop = LoopShop(tmp_path)
+    kind = lw.Judge("accuracy", gates=[lw.not_worse("accuracy", by=0.5)])
+    shop.tables.append(visits, two_kinds(300, kinds=["no", "yes", "maybe"]))
+    shop.run(shop.loop(judge=kind))
+    promote(shop.stores, "buys", "1", cause(shop))
+    shop.tables.append(visits, two_kinds(300, kinds=["no", "yes", "maybe", "later"], start=300))
+    done = shop.run(shop.loop(judge=kind))
+    assert done.status == "rejected"
+    assert "'later'" in done.output("judge").verdict.gates[0].reason
+
+
+def test_rows_of_one_group_are_drawn_together_for_the_intervals(tmp_path: Path) -> None:
+    """Each visit twenty times over tells no more than once."""
+    once, often = LoopShop(tmp_path / "once"), LoopShop(tmp_path / "often")
+    frame = rows(400).with_columns(customer=pl.col("id"))
+    once.tables.append(visits, frame)
+    copies = [frame.with_columns(id=pl.col("id") + f"-{copy}") for copy in range(20)]
+    often.tables.append(visits, pl.concat(copies))
+    table = lw.Table("visits", key="id", time="at", label="bought", never=["paid", "customer"])
+    split = lw.Split("groups", key="customer")
+    one, many = (shop.run(shop.loop(table=table, split=split)).output("evaluate") for shop in (once, often))
+    widths = [found.metric("roc_auc").high - found.metric("roc_auc").low for found in (one, many)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.3)
+
+
+def test_null_is_allowed_only_where_the_model_answers_to_it(tmp_path: Path) -> None:
+    shop = LoopShop(tmp_path)
+    holes = rows(600, unlabelled=60).with_columns(
+        pages=pl.when(pl.col("bought").is_null()).then(None).otherwise(pl.col("pages"))
+    )
+    shop.tables.append(visits, holes)
+    done = shop.run(shop.loop(trust=["pages"]))
+    assert done.status == "succeeded", done.run.error
+    schema = json.loads(shop.stores.blobs.read(shop.stores.versions.get("buys", "1").files["schema.json"]))
+    assert {column["name"]: column["missing"] for column in schema["columns"]}["pages"] is False
+
+
+def logs_nonsense(data: lw.TrainingData) -> Any:
+    data.log(loss=float("nan"))
+    return train(data)
+
+
+def test_a_loss_that_is_no_number_is_kept_and_stops_nothing(shop: LoopShop) -> None:
+    done = shop.run(shop.loop(train=logs_nonsense))
+    assert done.status == "succeeded", done.run.error
+    assert shop.stores.versions.get("buys", "1").lineage["logged"] == [{"loss": "nan"}]
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"trust": ["pagez"]}, "'pagez'"),
+    ({"weight": "at"}, "weights must be numbers"),
+    ({"split": lw.Split("groups", key="custmer")}, "'custmer'"),
+]
+
+
+@pytest.mark.parametrize(("changed", "told"), WRONG)
+def test_what_names_a_wrong_column_stops_before_anything_is_trained(
+    shop: LoopShop, changed: dict[str, Any], told: str
+) -> None:
+    done = shop.run(shop.loop(**changed))
+    assert done.run.error
+    assert told in done.run.error.message
+    assert "train" not in done.executions
+
+
+def test_a_parameter_that_train_does_not_have_stops_before_anything_is_trained(shop: LoopShop) -> None:
+    done = shop.run(shop.loop(), parameters={"c": 3.0})
+    assert done.run.error
+    assert "no parameter 'c'" in done.run.error.message
+    assert "known: C" in done.run.error.message
+
+
+def test_a_label_that_only_held_out_rows_have_stops_before_anything_is_trained(tmp_path: Path) -> None:
+    shop = LoopShop(tmp_path)
+    shop.tables.append(visits, two_kinds(300, kinds=["no", "yes"]))
+    shop.tables.append(visits, two_kinds(30, kinds=["new"], start=300))
+    done = shop.run(shop.loop(judge=lw.Judge("accuracy"), trust=["at"]))
+    assert done.run.error
+    assert "'new' stands only in rows that are held out" in done.run.error.message
+
+
+@pytest.mark.parametrize("name", ["loop", "judging", "table"])
+def test_what_a_loop_is_no_run_may_change(shop: LoopShop, name: str) -> None:
+    with pytest.raises(LoopwrightError, match=f"no parameter '{name}'"):
+        shop.run(shop.loop(), **dict[str, Any]({name: "other"}))
+
+
+def fails_inside(data: lw.TrainingData) -> Any:
+    return data.X.select("not there")
+
+
+def test_an_error_in_train_is_told_from_the_users_own_lines(shop: LoopShop) -> None:
+    failure = shop.run(shop.loop(train=fails_inside)).run.error
+    assert failure
+    assert "steps.py" not in failure.traceback
+    assert "fails_inside" in failure.traceback
+    assert "test_loop.py" in (failure.where or "")
+
+
+def test_an_error_of_ours_is_told_without_our_lines(shop: LoopShop) -> None:
+    failure = shop.run(shop.loop(train=returns_nothing)).run.error
+    assert failure
+    assert failure.traceback == ""
+    assert "steps.py" not in (failure.where or "")

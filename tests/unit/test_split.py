@@ -1,5 +1,6 @@
 """Which rows train and which are held out."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,8 +22,8 @@ def rows(hours: list[int], **columns: list[Any]) -> pl.DataFrame:
     return pl.DataFrame({"at": pl.Series(times, dtype=pl.Datetime("us", "UTC")), **columns})
 
 
-def settled(split: Split, frame: pl.DataFrame, seed: int = 0) -> Parts:
-    return carry_out(split, frame, time="at", unlabelled_rows=0, seed=seed)
+def settled(split: Split, frame: pl.DataFrame) -> Parts:
+    return carry_out(split, frame, time="at")
 
 
 @given(hours=st.lists(st.integers(0, 300), min_size=10, max_size=80, unique=True), holdout=st.floats(0.1, 0.6))
@@ -41,11 +42,12 @@ def test_rows_of_one_moment_stay_together() -> None:
 
 
 def test_the_share_held_out_is_what_was_asked() -> None:
-    frame = rows(list(range(1000)))
-    for split in (Split(holdout=0.2), Split("random", holdout=0.2)):
-        parts = settled(split, frame)
-        assert (parts.train_rows, parts.held_rows) == (800, 200)
-        assert parts.validation_rows == pytest.approx(160, abs=1)
+    frame = rows(list(range(5000)))
+    parts = settled(Split(holdout=0.2), frame)
+    assert (parts.train_rows, parts.validation_rows, parts.held_rows) == (4000, 800, 1000)
+    parts = settled(Split("random", holdout=0.2), frame)
+    assert parts.held_rows == pytest.approx(1000, abs=120)
+    assert parts.validation_rows == pytest.approx(800, abs=120)
 
 
 def test_all_rows_of_a_group_are_on_one_side() -> None:
@@ -65,11 +67,29 @@ def test_a_group_that_is_missing_is_a_group() -> None:
     assert len(set(part[::3])) == 1
 
 
-def test_the_seed_draws_the_random_rows_and_the_same_seed_the_same() -> None:
+def test_the_splits_seed_places_the_random_rows() -> None:
     frame = rows(list(range(500)))
-    one, again, other = (settled(Split("random"), frame, seed).of(frame) for seed in (1, 1, 2))
+    one, again, other = (settled(Split("random", seed=seed), frame).of(frame) for seed in (1, 1, 2))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
+
+
+@given(order=st.permutations(range(60)), kept=st.integers(20, 60))
+def test_a_row_stays_on_its_side_whatever_other_rows_there_are(order: list[int], kept: int) -> None:
+    """More rows, fewer, another order: what was held out never trains."""
+    frame = rows(list(range(60)), id=[f"v{i}" for i in range(60)])
+    parts = carry_out(Split("random", holdout=0.4), frame, time="at", key=["id"])
+    placed = dict(zip(frame["id"], parts.of(frame), strict=True))
+    other = frame[order[:kept]]
+    assert [placed[name] for name in other["id"]] == parts.of(other).tolist()
+
+
+def test_a_split_is_told_and_read_again() -> None:
+    frame = rows(list(range(100)), customer=[f"c{i % 7}" for i in range(100)])
+    for split in (Split(), Split("random", seed=3), Split("groups", key="customer", holdout=0.4)):
+        parts = settled(split, frame)
+        again = Parts.from_dict(json.loads(json.dumps(parts.to_dict())))
+        assert np.array_equal(again.of(frame), parts.of(frame))
 
 
 @pytest.mark.parametrize("hours", [[], [1], [1, 1, 1, 1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loopwright.cli import words
+from loopwright.errors import UsageError
 from loopwright.system import System
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def predict(
     from loopwright.registry.fetch import fetch
     from loopwright.transform import bundle
 
+    if output.exists() and any(Path(one).samefile(output) for one in glob.glob(source)):  # noqa: PTH207 - may be absolute
+        raise UsageError(f"{output} is the source itself", fix="name another file: --output scored.parquet")
     opened = words.opened(project, flags)
     chosen = opened.stores.versions.get(loop, version)
     with tempfile.TemporaryDirectory() as folder:

@@ -43,7 +43,8 @@ def init(folder: Path, *, pipeline: bool, as_json: bool) -> None:
 @click.option("--pipeline", default="", metavar="NAME", help="Which one, where the file declares several.")
 @click.option(
     "--param", "-p", "parameters", multiple=True, metavar="NAME=VALUE",
-    help="Value of a parameter, read as its annotated type; paths are relative to the file's folder.",
+    help="Value of a parameter, read as its annotated type; paths are relative to the file's folder. Of a loop: since, "
+    "until (a span of its table) and parameters (of train, as JSON).",
 )  # fmt: skip
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For whatever draws random numbers."
@@ -59,7 +60,7 @@ def run(
     flags: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Run the pipeline that FILE declares. What was done before and is unchanged is reused."""
+    """Run the loop or pipeline that FILE declares. What was done before and is unchanged is reused."""
     if not file.is_file():
         raise UsageError(f"there is no file {str(file)!r}", fix="write the path of a Python file, or make one: lw init")
     folder = project or _project_of(file)

@@ -53,14 +53,16 @@ def evaluate(
     level: float = 0.95,
     seed: int = 0,
     least_rows: int = LEAST_ROWS,
+    groups: ArrayLike | None = None,
 ) -> Evaluation:
     """Measure a model's predictions: all metrics of the task, or those named.
 
     `labels` `(rows,)`, `predictions` `(rows,)` or `(rows, classes)`, `weights` `(rows,)` of 0 or more; `columns` holds
     what slices are cut by, each `(rows,)`; `slices` names columns of it, or tuples of columns. Intervals hold `level`
-    of `draws` Poisson bootstrap resamples, the same for the same seed. In resamples, more than 1,024 distinct scores
-    are put into 1,024 groups of equal rows; values are exact. A slice below `least_rows` rows, or with fewer than 20
-    of either binary label, is counted and not measured. Of one set of columns at most 200 slices are kept.
+    of `draws` Poisson bootstrap resamples, the same for the same seed; rows of equal `groups` `(rows,)` are drawn
+    together. In resamples, more than 1,024 distinct scores are put into 1,024 bins of equal rows; values are exact. A
+    slice below `least_rows` rows, or with fewer than 20 of either binary label, is counted and not measured. Of one set
+    of columns at most 200 slices are kept.
 
     Raises `DataError` as `sample` does and for a slice's column that is missing; `UsageError` for an unknown metric,
     a level that is no share, or no draws.
@@ -72,7 +74,7 @@ def evaluate(
     >>> [(one.name, one.rows) for one in found.slices]
     [('odd=0', 200), ('odd=1', 200)]
     """
-    checked = sample(labels, predictions, task=task, weights=weights, classes=classes)
+    checked = sample(labels, predictions, task=task, weights=weights, classes=classes, groups=groups)
     check_settings(draws=draws, level=level)
     settings = _Settings(
         names=checked_names(metrics, checked.task), level=level, draws=draws, seed=seed, least_rows=least_rows

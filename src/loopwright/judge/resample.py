@@ -27,12 +27,14 @@ _EXACT = np.cumsum([math.exp(-1) / math.factorial(count) for count in range(9)])
 _TABLE = np.searchsorted(_EXACT[:-1], (np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float32)
 
 
-def poisson_weights(rows: int, draws: int, generator: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Weights `(some draws, rows)`, in blocks that add up to `draws`."""
+def poisson_weights(
+    drawn: int, draws: int, generator: np.random.Generator, *, rows: int = 0
+) -> Iterator[NDArray[np.float32]]:
+    """Weights `(some draws, drawn)`, in blocks that add up to `draws`; each is to be spread over so many `rows`."""
     left = draws
     while left > 0:
-        count = min(left, max(1, CELLS_AT_ONCE // max(rows, 1)))
-        yield _TABLE[generator.integers(0, 1 << 16, size=(count, rows), dtype=np.uint16)]
+        count = min(left, max(1, CELLS_AT_ONCE // max(rows, drawn, 1)))
+        yield _TABLE[generator.integers(0, 1 << 16, size=(count, drawn), dtype=np.uint16)]
         left -= count
 
 
@@ -41,17 +43,19 @@ def resampled(
 ) -> tuple[Floats, Floats]:
     """Values `(samples, metrics)` and resamples `(draws, samples, metrics)`.
 
-    All samples hold the same rows with the same weights, and every resample weighs them alike: paired.
+    All samples hold the same rows with the same weights, and every resample weighs them alike: paired. Rows of one
+    group are drawn together (the cluster bootstrap, Davison & Hinkley 1997, 3.8).
     """
     exact = np.stack([values(one, names) for one in samples])
     formulas = [Formulas(one, names, BINS) for one in samples]
     own = samples[0].weights.astype(np.float32)
     shift = np.nan_to_num(exact - _values_of(formulas, own[None, :])[0])
     is_plain = bool((own == 1).all())
-    found = [
-        _values_of(formulas, block if is_plain else block * own)
-        for block in poisson_weights(samples[0].rows, draws, generator)
-    ]
+    groups = samples[0].groups
+    drawn = samples[0].rows if groups is None else int(groups.max()) + 1
+    blocks = poisson_weights(drawn, draws, generator, rows=samples[0].rows)
+    spread = (block if groups is None else block[:, groups] for block in blocks)
+    found = [_values_of(formulas, block if is_plain else block * own) for block in spread]
     return exact, np.concatenate(found) + shift
 
 

@@ -36,6 +36,8 @@ class Sample:
     classes: tuple[object, ...] = ()
     keys: NDArray[Any] | None = None
     """What tells the rows apart, where known: two samples are compared only on equal keys."""
+    groups: NDArray[np.intp] | None = None
+    """`(rows,)`: rows of one number depend on one another, and are resampled together; from 0."""
 
     @property
     def rows(self) -> int:
@@ -54,6 +56,7 @@ class Sample:
             predictions=self.predictions[rows],
             weights=self.weights[rows],
             classes=self.classes,
+            groups=None if self.groups is None else np.unique(self.groups[rows], return_inverse=True)[1],
         )
 
 
@@ -65,13 +68,15 @@ def sample(
     weights: ArrayLike | None = None,
     classes: Sequence[object] | None = None,
     keys: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
 ) -> Sample:
     """Check labels `(rows,)` and predictions `(rows,)` or `(rows, classes)` and hold them together.
 
     `task` is told from the predictions' shape and the labels when None: two dimensions are multiclass, labels all
     0 or 1 with predictions all from 0 to 1 are binary, else regression. `classes` names the columns of multiclass
     predictions, in order (default 0, 1, 2, ...). Labels must be there: rows whose label has not arrived are left out
-    before. Weights are scaled to mean 1.
+    before. Weights are scaled to mean 1. Rows with the same value in `groups` `(rows,)`, a customer say, depend on one
+    another: intervals are then as wide as so many groups deserve, and not so many rows.
 
     Raises `DataError` for no rows, lengths that differ, NaN or infinite values, labels that do not fit the task,
     and probabilities out of range.
@@ -107,6 +112,7 @@ def sample(
         weights=_weights(weights, given),
         classes=names,
         keys=_keys(keys, given),
+        groups=_groups(groups, given),
     )
 
 
@@ -188,6 +194,14 @@ def _weights(weights: ArrayLike | None, labels: NDArray[Any]) -> Floats:
     if found.min() < 0 or not found.sum() > 0:
         raise DataError("weights are below 0 or all 0", fix="give weights of 0 or more, some above 0")
     return np.asarray(found / found.mean(), dtype=np.float64)
+
+
+def _groups(groups: ArrayLike | None, labels: NDArray[Any]) -> NDArray[np.intp] | None:
+    if groups is None:
+        return None
+    found = np.asarray(groups)
+    _same_length(labels, found, "groups", "give one group for each label")
+    return np.unique(found, return_inverse=True)[1]
 
 
 def _keys(keys: ArrayLike | None, labels: NDArray[Any]) -> NDArray[Any] | None:

@@ -16,10 +16,15 @@ from loopwright.transform.predictor import Predictor
 from loopwright.transform.scoring import score
 
 
-def scored(predictor: Predictor, rows: pl.DataFrame, label: str, weight: str | None = None) -> Sample:
-    """The rows, all labelled, with the bundle's scores. Raises `SchemaMismatch` for rows that lack a column."""
+def scored(
+    predictor: Predictor, rows: pl.DataFrame, label: str, weight: str | None = None, group: Sequence[str] = ()
+) -> Sample:
+    """The rows, all labelled, with the bundle's scores; rows with the same values in `group` depend on one another.
+
+    Raises `SchemaMismatch` for rows that lack a column, `DataError` for a label that the bundle does not know.
+    """
     scores = np.concatenate([found.scores for found in score(predictor, [rows])])
-    return sampled(predictor.task, predictor.classes, rows, scores, label, weight)
+    return sampled(predictor.task, predictor.classes, rows, scores, label, weight, group)
 
 
 def sampled(
@@ -29,12 +34,14 @@ def sampled(
     scores: NDArray[np.float64],
     label: str,
     weight: str | None = None,
+    group: Sequence[str] = (),
 ) -> Sample:
     """Scores of whatever made them: of a binary model the probability of its second class."""
     weights = None if weight is None else rows[weight].cast(pl.Float64).to_numpy()
+    groups = rows.select(pl.struct(group).rank("dense")).to_series().to_numpy() if group else None
     labels = rows[label]
     if task == "regression":
-        return sample(labels.cast(pl.Float64).to_numpy(), scores, task=Task.REGRESSION, weights=weights)
+        return sample(labels.cast(pl.Float64).to_numpy(), scores, task=Task.REGRESSION, weights=weights, groups=groups)
     unknown = set(labels.unique().to_list()) - set(classes)
     if unknown:
         raise DataError(
@@ -44,8 +51,10 @@ def sampled(
         )
     if task == "binary":
         is_second = (labels == classes[1]).cast(pl.Float64).to_numpy()
-        return sample(is_second, scores, task=Task.BINARY, weights=weights)
-    return sample(labels.to_numpy(), scores, task=Task.MULTICLASS, weights=weights, classes=list(classes))
+        return sample(is_second, scores, task=Task.BINARY, weights=weights, groups=groups)
+    return sample(
+        labels.to_numpy(), scores, task=Task.MULTICLASS, weights=weights, classes=list(classes), groups=groups
+    )
 
 
 def refuse_other_task(judge: Judge, task: str) -> None:

@@ -81,10 +81,13 @@ class Verdict:
         return render(self)
 
 
-def judge(evaluation: Evaluation, comparison: Comparison | None, gates: Sequence[Gate]) -> Verdict:
+def judge(
+    evaluation: Evaluation, comparison: Comparison | None, gates: Sequence[Gate], *, incomparable: str = ""
+) -> Verdict:
     """Hold an evaluation, and a comparison with the champion where there is one, against the gates.
 
-    Accepted when every gate passed. Without gates the model is accepted and the reason says that nothing was asked.
+    Accepted when every gate passed. `incomparable` says why there is no comparison although there is a champion: then
+    `not_worse` does not pass. Without gates the model is accepted and the reason says that nothing was asked.
 
     >>> from loopwright.judge.evaluation import Measured
     >>> from loopwright.judge.gates import at_least
@@ -97,7 +100,7 @@ def judge(evaluation: Evaluation, comparison: Comparison | None, gates: Sequence
       at_least("roc_auc", 0.68)  0.7100   0.6800  [0.7000, 0.7200]   passed
         roc_auc is 0.7100 on 900 rows; the lower end 0.7000 of its 95 % interval is at least 0.6800
     """
-    results = tuple(_decide(gate, evaluation, comparison) for gate in gates)
+    results = tuple(_decide(gate, evaluation, comparison, incomparable) for gate in gates)
     passed = sum(result.outcome is GateOutcome.PASSED for result in results)
     reason = f"{passed} of {len(results)} gates passed" if results else "no gate was declared, so nothing was asked"
     return Verdict(
@@ -109,14 +112,14 @@ def judge(evaluation: Evaluation, comparison: Comparison | None, gates: Sequence
     )
 
 
-def _decide(gate: Gate, evaluation: Evaluation, comparison: Comparison | None) -> GateResult:
+def _decide(gate: Gate, evaluation: Evaluation, comparison: Comparison | None, incomparable: str) -> GateResult:
     match gate:
         case AtLeast():
             return _limited(gate, evaluation, at_least=True)
         case AtMost():
             return _limited(gate, evaluation, at_least=False)
         case NotWorse():
-            return _not_worse(gate, comparison)
+            return _not_worse(gate, comparison, incomparable)
         case SliceGap():
             return _slice_gap(gate, evaluation)
         case _:
@@ -172,7 +175,15 @@ def _absolute(found: Measured) -> Measured:
     return replace(found, value=abs(found.value), low=0.0 if found.low <= 0 <= found.high else near, high=far)
 
 
-def _not_worse(gate: NotWorse, comparison: Comparison | None) -> GateResult:
+def _not_worse(gate: NotWorse, comparison: Comparison | None, incomparable: str) -> GateResult:
+    if comparison is None and incomparable:
+        return GateResult(
+            gate=str(gate),
+            metric=gate.metric,
+            outcome=GateOutcome.NOT_ENOUGH_DATA,
+            reason=f"cannot be compared: {incomparable}",
+            limit=gate.by,
+        )
     if comparison is None:
         return GateResult(
             gate=str(gate),

@@ -17,6 +17,7 @@ from loopwright.core.stores import Stores
 from loopwright.errors import LoopwrightError, WrongType
 from loopwright.pipeline import types
 from loopwright.pipeline.capture import StepLog, logged_to
+from loopwright.pipeline.code import is_project_file
 from loopwright.pipeline.context import Context, step_seed
 from loopwright.pipeline.executor import Executor
 from loopwright.pipeline.graph import SEED, AnyStep
@@ -156,19 +157,30 @@ class Attempt:
 
 
 def describe(error: BaseException, step: AnyStep) -> Failure:
-    """What to tell of an exception: in the user's words and lines, without ours."""
+    """What to tell of an exception: in the user's words and lines, without ours. A standard step's file is ours."""
     told = traceback.TracebackException.from_exception(error)
     frames = list(told.stack)
-    own = next((i for i, frame in enumerate(frames) if frame.filename == step.function.__code__.co_filename), None)
+    own = next((i for i, frame in enumerate(frames) if _is_users(frame)), None)
     if isinstance(error, LoopwrightError) and own is None:
         message = f"{error.what}\n  to do: {error.fix}" if error.fix else error.what
-        return Failure(kind=type(error).__name__, message=message, where=error.where or step.where)
+        return Failure(kind=type(error).__name__, message=message, where=error.where or _place(step))
     shown = frames[own:] if own is not None else frames
     told.stack = traceback.StackSummary.from_list(shown)
-    last = next((f for f in reversed(shown) if f.filename == step.function.__code__.co_filename), None)
-    where = f"{last.filename}:{last.lineno}" if last else step.where
+    last = next((frame for frame in reversed(shown) if _is_users(frame)), None)
+    where = f"{last.filename}:{last.lineno}" if last else _place(step)
     message = str(error) or type(error).__name__
     return Failure(kind=type(error).__name__, message=message, where=where, traceback="".join(told.format()))
+
+
+def _is_users(frame: traceback.FrameSummary) -> bool:
+    """Written by the user: neither ours nor installed, nor made up on the fly."""
+    return Path(frame.filename).is_file() and is_project_file(Path(frame.filename).resolve())
+
+
+def _place(step: AnyStep) -> str | None:
+    """Where the step stands, if in the user's code."""
+    file = Path(step.function.__code__.co_filename)
+    return step.where if file.is_file() and is_project_file(file.resolve()) else None
 
 
 def _short(value: Any) -> str:

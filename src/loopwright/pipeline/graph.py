@@ -41,6 +41,8 @@ class Pipeline:
     name: str = field(default="", kw_only=True)
     """Empty: the name of the file."""
     parameters: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    fixed: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """Parameters that no run may give: they are what the pipeline is."""
     _names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Pipeline:
 
         Text is read as the annotated type. Raises UsageError for unknown, missing and wrong ones.
         """
-        known = self._parameter_names() - {SEED}
+        known = self._parameter_names() - {SEED} - self.fixed
         for name in given:
             if name == SEED:
                 raise UsageError("the seed is no parameter: it is the run's", fix="give it as --seed N, or seed=N")

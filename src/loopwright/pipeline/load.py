@@ -26,7 +26,7 @@ def load_pipeline(file: Path, name: str = "") -> Pipeline:
         twice = next(each for each in names if names.count(each) > 1)
         raise LoadError(f"{file} declares several pipelines called {twice!r}", fix="give each a name of its own")
     if not named:
-        raise LoadError(f"no pipeline is declared in {file}", fix=_declaration(module))
+        raise LoadError(f"no loop and no pipeline is declared in {file}", fix=_declaration(module))
     if not name and len(named) > 1:
         raise LoadError(
             f"{file} declares several pipelines: {', '.join(sorted(named))}", fix="say which: --pipeline NAME"
@@ -104,7 +104,9 @@ def _import(file: Path, name: str) -> ModuleType:
 
 def _declaration(module: ModuleType) -> str:
     steps = [name for name, value in vars(module).items() if isinstance(value, Step)]
-    return f"write: pipeline = lw.Pipeline([{', '.join(steps) or 'load, clean, train'}])"
+    if not steps:
+        return "write: loop = lw.Loop(name=..., table=..., train=..., judge=...), or make one with lw init"
+    return f"write: pipeline = lw.Pipeline([{', '.join(steps)}])"
 
 
 def _last_line(error: BaseException, file: Path) -> str:

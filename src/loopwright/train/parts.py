@@ -5,8 +5,7 @@ Rows whose label has not arrived are no negatives: they belong to no part, and a
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loopwright.errors import DataError
+from loopwright.data.distinct import hash_texts
+from loopwright.errors import DataError, did_you_mean
 from loopwright.train.split import Split
 
 TRAIN, VALIDATION, HELD = 0, 1, 2
@@ -27,23 +27,29 @@ class Parts:
     """Where the parts end, and how many rows each has."""
 
     split: Split
-    seed: int
+    key: tuple[str, ...]
+    """What places a row, for a split that is not by time: its group, its key, or for want of one all its columns."""
     time: str | None
     """The column that orders the rows, for a split by time."""
     bounds: tuple[datetime, datetime] | None
     """For a split by time: rows from the first on validate, from the second on are held out."""
-    train_rows: int
+    train_rows: int = 0
     """Of which `validation_rows` validate a search."""
-    validation_rows: int
-    held_rows: int
-    unlabelled_rows: int
+    validation_rows: int = 0
+    held_rows: int = 0
+    unlabelled_rows: int = 0
     """Rows whose label has not arrived: left out."""
 
-    def of(self, labelled: pl.DataFrame) -> NDArray[np.int8]:
-        """The part of each row, `(rows,)`; the frame holds all labelled rows, in the order of the table."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the parts go by."""
+        return self.key if self.time is None else (self.time,)
+
+    def of(self, rows: pl.DataFrame) -> NDArray[np.int8]:
+        """The part of each row, `(rows,)`. A row is in the same part whatever other rows there are."""
         if self.bounds is not None:
-            return _by_time(labelled, str(self.time), self.bounds)
-        return _by_share(_positions(labelled, self.split, self.seed), self.split.holdout)
+            return _by_time(rows, str(self.time), self.bounds)
+        return _by_share(_places(rows, self.key, self.split.seed), self.split.holdout)
 
     def only(self, labelled: pl.LazyFrame, *wanted: int) -> pl.LazyFrame:
         """The rows of these parts, lazily. `labelled` has the columns that the split goes by."""
@@ -51,29 +57,47 @@ class Parts:
             at = pl.col(str(self.time)).cast(pl.Datetime("us", "UTC"))
             part = (at >= self.bounds[0]).cast(pl.Int8) + (at >= self.bounds[1]).cast(pl.Int8)
             return labelled.filter(part.is_in(wanted))
-        columns = self.split.key or labelled.collect_schema().names()[:1]
-        places = np.flatnonzero(np.isin(self.of(labelled.select(columns).collect()), wanted))
+        places = np.flatnonzero(np.isin(self.of(labelled.select(self.key).collect()), wanted))
         chosen = pl.col("\0row").is_in(pl.Series(places, dtype=pl.UInt32).implode())
         return labelled.with_row_index("\0row").filter(chosen).drop("\0row")
 
+    def to_dict(self) -> dict[str, Any]:
+        """For a version's lineage: enough to tell later which rows it was trained on."""
+        ends = None if self.bounds is None else [one.isoformat() for one in self.bounds]
+        split = {"by": self.split.by, "holdout": self.split.holdout, "seed": self.split.seed}
+        return split | {"key": list(self.key), "time": self.time, "bounds": ends}
 
-def carry_out(split: Split, labelled: pl.DataFrame, *, time: str | None, unlabelled_rows: int, seed: int) -> Parts:
-    """Settle the parts of these labelled rows. Raises `DataError` when there would be none to train or to judge on.
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Parts:
+        """Raises `KeyError`, `TypeError` or `ValueError` for what `to_dict` did not write."""
+        key = tuple(told["key"]) if told["by"] == "groups" else ()
+        ends = [datetime.fromisoformat(one) for one in told["bounds"] or ()]
+        return cls(
+            split=Split(told["by"], key=key, holdout=told["holdout"], seed=told["seed"]),
+            key=tuple(told["key"]),
+            time=told["time"],
+            bounds=(ends[0], ends[1]) if ends else None,
+        )
+
+
+def carry_out(
+    split: Split, labelled: pl.DataFrame, *, time: str | None, key: Sequence[str] = (), unlabelled_rows: int = 0
+) -> Parts:
+    """Settle the parts of these labelled rows, of a table with this time and key.
+
+    Raises `DataError` when there would be none to train or to judge on.
 
     >>> rows = pl.DataFrame({"at": [datetime(2013, 1, day) for day in range(1, 11)]})
-    >>> parts = carry_out(Split(holdout=0.2), rows, time="at", unlabelled_rows=0, seed=0)
+    >>> parts = carry_out(Split(holdout=0.2), rows, time="at")
     >>> parts.train_rows, parts.held_rows, parts.bounds[1].day
     (8, 2, 9)
     """
     by_time = split.by == "time"
     draft = Parts(
         split=split,
-        seed=seed,
+        key=() if by_time else split.key or tuple(key) or tuple(labelled.columns),
         time=time if by_time else None,
         bounds=_time_bounds(labelled, str(time), split.holdout) if by_time and len(labelled) else None,
-        train_rows=0,
-        validation_rows=0,
-        held_rows=0,
         unlabelled_rows=unlabelled_rows,
     )
     counts = np.bincount(draft.of(labelled), minlength=3).tolist() if len(labelled) else [0, 0, 0]
@@ -111,21 +135,15 @@ def _by_share(positions: NDArray[np.float64], holdout: float) -> NDArray[np.int8
     return np.digitize(positions, [(1 - holdout) ** 2, 1 - holdout]).astype(np.int8)
 
 
-def _positions(rows: pl.DataFrame, split: Split, seed: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each row: drawn, or told by its group."""
-    if split.by == "random":
-        return np.random.default_rng(seed).permutation(len(rows)) / max(len(rows), 1)
-    missing = [column for column in split.key if column not in rows.columns]
+def _places(rows: pl.DataFrame, key: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """A number in [0, 1) for each row, by a hash of its key: on every machine and beside any other rows the same."""
+    missing = [column for column in key if column not in rows.columns]
     if missing:
-        raise DataError(f"the split's key names {missing[0]!r}, which the table does not have", where=repr(split))
-    groups = rows.select(pl.struct(split.key).alias("group"))
-    known = groups.unique()
-    places = known.with_columns(place=pl.Series([_place(list(one.values()), seed) for one in known["group"]]))
-    found = groups.join(places, on="group", how="left", nulls_equal=True, maintain_order="left")
-    return found["place"].to_numpy()
-
-
-def _place(values: Sequence[Any], seed: int) -> float:
-    """The same on every machine and version."""
-    content = "\0".join([str(seed), *(repr(value) for value in values)])
-    return int.from_bytes(hashlib.blake2b(content.encode(), digest_size=6).digest(), "big") / 2**48
+        raise DataError(
+            f"the split's key names {missing[0]!r}, which the table does not have",
+            where="split=",
+            fix=did_you_mean(missing[0], rows.columns),
+        )
+    parts = [pl.lit(str(seed)), *(pl.col(name).cast(pl.String).fill_null("\0") for name in key)]
+    texts = rows.select(pl.concat_str(parts, separator="\0")).to_series()
+    return (hash_texts(texts.to_list()) >> np.uint64(11)).astype(np.float64) / 2**53

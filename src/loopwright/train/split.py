@@ -19,8 +19,9 @@ class Split:
     """How rows are held out. A plain value.
 
     `time` holds out the newest rows, so that no row of the future trains a model that is judged on the past; `groups`
-    keeps all rows that share the columns `key` on one side; `random` draws rows by the run's seed. `holdout` is the
-    share of labelled rows held out. A search splits the training part once more, in the same way.
+    keeps all rows that share the columns `key` on one side; `random` places each row by a hash of its table's key and
+    `seed`, so that it stays on its side when the table grows, and whatever the run's seed. `holdout` is the share of
+    labelled rows held out. A search splits the training part once more, in the same way.
 
     Raises `DeclarationError` for an unknown rule, groups without a key, or a share that leaves one side empty.
 
@@ -36,8 +37,11 @@ class Split:
     by: Rule
     key: tuple[str, ...]
     holdout: float
+    seed: int
 
-    def __init__(self, by: Rule = "time", *, key: str | Sequence[str] = (), holdout: float = 0.2) -> None:
+    def __init__(
+        self, by: Rule = "time", *, key: str | Sequence[str] = (), holdout: float = 0.2, seed: int = 0
+    ) -> None:
         where = f"Split({by!r})"
         if by not in get_args(Rule):
             raise DeclarationError(f"there is no rule {by!r}", where=where, fix=did_you_mean(str(by), get_args(Rule)))
@@ -50,6 +54,7 @@ class Split:
         object.__setattr__(self, "by", by)
         object.__setattr__(self, "key", columns)
         object.__setattr__(self, "holdout", float(holdout))
+        object.__setattr__(self, "seed", int(seed))
 
 
 def _is_share(value: object) -> bool:
