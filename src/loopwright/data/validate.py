@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loopwright.data.findings import Finding, Severity
+from loopwright.data.finding_kinds import finding
+from loopwright.data.findings import Finding
+from loopwright.data.infer import infer, seen_column
 from loopwright.data.schema import Column, Schema
+from loopwright.data.schema_file import accept_kind
 from loopwright.data.statistics import ColumnStatistics, Statistics
 from loopwright.data.table import Table
+from loopwright.errors import DataError
 
 
 def findings(statistics: Statistics, features: Sequence[str], label: str) -> list[Finding]:
-    """What the statistics alone tell.
+    """Whether there is anything to learn, and which columns teach nothing.
 
     >>> from loopwright.data.statistics import describe
     >>> import polars as pl
@@ -19,53 +23,61 @@ def findings(statistics: Statistics, features: Sequence[str], label: str) -> lis
     >>> [finding.kind for finding in findings(describe(rows), ["carrier"], "late")]
     ['one label', 'constant']
     """
+    found = unlearnable(statistics, features, label)
     if statistics.rows == 0:
-        return [_error("no rows", "there are no rows to learn from", "append some: lw tables append TABLE FILE")]
-    labels = statistics.column(label)
-    found = [] if features else [_error("no columns", "there is no column to learn from", "append more columns")]
-    if labels.missing == labels.rows:
-        found.append(_error("no labels", f"no row has its label {label!r} yet", "append labels: lw tables label"))
-    elif labels.distinct < 2:
-        what = f"every row has the same label {label!r}, so there is nothing to learn"
-        found.append(_error("one label", what, "append rows with other labels"))
+        return found
     return found + [one for name in features if (one := _useless(statistics.column(name)))]
 
 
-def contract(statistics: Statistics, features: Sequence[str], table: Table) -> Schema:
-    """The columns a model of these rows will take, as they were seen."""
+def unlearnable(statistics: Statistics, features: Sequence[str], label: str) -> list[Finding]:
+    """What no model can be trained on, whatever the schema says. `check` tells the rest."""
+    if statistics.rows == 0:
+        fix = "append some: lw tables append TABLE FILE"
+        return [finding("no rows", "there are no rows to learn from", fix)]
+    found = [] if features else [finding("no columns", "there is no column to learn from", "append more columns")]
+    labels = statistics.column(label)
+    if labels.missing == labels.rows:
+        what = f"no row has its label {label!r} yet"
+        found.append(finding("no labels", what, "append labels: lw tables label"))
+    elif labels.distinct < 2:
+        what = f"every row has the same label {label!r}, so there is nothing to learn"
+        found.append(finding("one label", what, "append rows with other labels"))
+    return found
+
+
+def contract(statistics: Statistics, features: Sequence[str], table: Table, schema: Schema | None = None) -> Schema:
+    """The columns a model of these rows will take, as they were seen, with the limits of the schema or, without one,
+    inferred. Raises `DataError` for lists.
+    """
+    wanted = schema or infer(statistics.profile(), table)
+    limits = {column.name: column for column in wanted.columns}
+    columns = tuple(_contracted(limits.get(name), statistics.column(name)) for name in features)
     return Schema(
-        columns=tuple(_column(statistics.column(name)) for name in features),
+        columns=columns,
         key=table.key,
         time=table.time,
         label=table.label,
         never=table.never,
+        severity=wanted.severity,
     )
 
 
-def _column(seen: ColumnStatistics) -> Column:
-    few = seen.kind == "string" and seen.values is not None and seen.distinct <= len(seen.values)
-    return Column(
-        name=seen.name,
-        kind=seen.kind,
-        missing=seen.missing > 0,
-        values=tuple(sorted(seen.values or ())) if few else None,
-        low=None if seen.kind == "boolean" else seen.low,
-        high=None if seen.kind == "boolean" else seen.high,
-    )
+def _contracted(column: Column | None, seen: ColumnStatistics) -> Column:
+    if seen.kind == "list":
+        raise DataError(
+            "a column of lists cannot enter a model",
+            where=f"column {seen.name!r}",
+            fix="turn it into numbers or strings, or list it in never=",
+        )
+    return seen_column(column, seen)
 
 
 def _useless(seen: ColumnStatistics) -> Finding | None:
-    if seen.missing == seen.rows:
-        return _warning("all missing", seen.name, f"{seen.name!r} is missing in every row")
-    if seen.distinct == 1 and seen.missing == 0:
-        return _warning("constant", seen.name, f"{seen.name!r} has one value in every row")
-    return None
-
-
-def _error(kind: str, message: str, fix: str) -> Finding:
-    return Finding(kind=kind, severity=Severity.ERROR, message=message, fix=fix)
-
-
-def _warning(kind: str, column: str, message: str) -> Finding:
     fix = "leave it out of the table's rows, or find out why"
-    return Finding(kind=kind, severity=Severity.WARNING, message=message, fix=fix, column=column)
+    if seen.missing == seen.rows:
+        told = f"{seen.name!r} is missing in every row"
+        return finding("all missing", told, fix, column=seen.name)
+    if seen.is_constant:
+        told = f"{seen.name!r} has one value in every row"
+        return finding("constant", told, fix, column=seen.name, accept=accept_kind(None, seen.name, "constant"))
+    return None
