@@ -109,7 +109,7 @@ def ingest(
 ) -> Rows:
     """Bring in what is new, and pin the state of the table that everything after stands on."""
     if source is not None:
-        print(f"{bring(context.tables, table, source):,} new rows were appended to {table.name}")
+        print(bring(context.tables, table, source).told(table.name))
     rows = pin(context.tables, table, weight=weight, since=since, until=until)
     print(f"{table.name} version {rows.version.version}: {rows.version.rows:,} rows")
     return rows
@@ -160,14 +160,13 @@ def split(
     table = ingest.table
     _refuse_unknown(ingest, "split=", splitting.key)
     columns = [table.time] if splitting.by == "time" and table.time else splitting.key or table.key or ingest.features
-    counts = ingest.scan(context.tables, [ingest.label]).select(pl.col(ingest.label).is_null().sum()).collect()
     labelled = ingest.labelled(context.tables, columns).collect()
+    unlabelled = ingest.unlabelled(context.tables)
     settled = parts.carry_out(
-        splitting, labelled.select(columns), time=table.time, key=table.key, unlabelled_rows=int(counts.item())
+        splitting, labelled.select(columns), time=table.time, key=table.key, unlabelled_rows=unlabelled
     )
     _refuse_new_classes(labelled[ingest.label], settled.of(labelled.select(columns)) == HELD)
-    held, unlabelled = settled.held_rows, settled.unlabelled_rows
-    print(f"{settled.train_rows:,} rows train, {held:,} are held out, {unlabelled:,} have no label")
+    print(f"{settled.train_rows:,} rows train, {settled.held_rows:,} are held out, {unlabelled:,} have no label")
     return settled
 
 

@@ -79,7 +79,7 @@ def test_another_declaration_is_refused_showing_both_until_it_is_said_once(table
 
 WRONG: list[tuple[Callable[[], SourceLike], type[DataError], str]] = [
     (lambda: flights(5, 3), DuplicateKeys, "3 repeated keys of id: 5, 6, 7"),
-    (lambda: pl.concat([flights(20, 2), flights(20, 1)]), DuplicateKeys, "1 repeated keys of id: 20"),
+    (lambda: pl.concat([flights(20, 2), flights(20, 1)]), DuplicateKeys, "1 repeated key of id: 20"),
     (lambda: flights(10, 2).drop("carrier"), SchemaMismatch, "'carrier' (string) is missing"),
     (lambda: flights(10, 2).with_columns(x=1), SchemaMismatch, "'x' (int32) is not in the table"),
     (lambda: flights(10, 2).with_columns(carrier=1), SchemaMismatch, "'carrier' holds int32"),
@@ -239,7 +239,7 @@ def test_text_and_compound_keys_are_kept_apart(tables: Tables, key: list[str] | 
     table = Table("t", key=key)
     tables.append(table, pl.DataFrame({"carrier": ["b", "a"], "n": [1, 2]}))
     tables.append(table, pl.DataFrame({"carrier": ["c", "d"], "n": [1, 2]}))
-    with pytest.raises(DuplicateKeys, match="1 repeated keys"):
+    with pytest.raises(DuplicateKeys, match="1 repeated key"):
         tables.append(table, pl.DataFrame({"carrier": ["e", "a"], "n": [1, 2]}))
     assert tables.current("t").rows == 4
 

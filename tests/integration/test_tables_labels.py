@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loopwright.data.table import Table
 from loopwright.data.tables import Tables
-from loopwright.errors import DuplicateKeys, SchemaMismatch, TableNotFound, UsageError
+from loopwright.errors import DeclarationError, DuplicateKeys, SchemaMismatch, TableNotFound, UsageError
 from loopwright.testing import HandClock
 from loopwright.testing.clock import START
 
@@ -83,11 +83,11 @@ def test_refused_labels_leave_none_behind(tables: Tables) -> None:
     tables.label(T, pl.DataFrame({"id": [1], "late": [True]}))
     before = tables.current("t")
     cases = [
-        (pl.DataFrame({"id": [2, 2], "late": [True, False]}), DuplicateKeys, "1 repeated keys of id: 2"),
+        (pl.DataFrame({"id": [2, 2], "late": [True, False]}), DuplicateKeys, "1 repeated key of id: 2"),
         (
             pl.DataFrame({"id": [2, 3], "late": [True, None]}),
             SchemaMismatch,
-            "'late' has no value in 1 rows .first: row 2",
+            "'late' has no value in 1 row .first: row 2",
         ),
         (pl.DataFrame({"id": [None], "late": [True]}), SchemaMismatch, "'id' has no value"),
         (pl.DataFrame({"id": [2], "late": ["yes"]}), SchemaMismatch, "'late' holds"),
@@ -114,6 +114,37 @@ def test_labels_keep_when_they_came_and_from_where(tables: Tables, tmp_path: Pat
     kept = pl.read_delta(str(tmp_path / "t.labels"))
     assert kept.select("id", "late", "labelled_at", "origin").rows() == [(1, True, START, "airport")]
     assert tables.names() == ["t"]
+
+
+def test_nan_and_empty_text_are_no_labels_to_send(tables: Tables) -> None:
+    for none, label in ((float("nan"), 0.5), ("", "yes")):
+        with pytest.raises(SchemaMismatch, match=r"'late' has no value in 1 row \(first: row 2"):
+            tables.label(T, pl.DataFrame({"id": [1, 2], "late": [label, none]}))
+
+
+def test_once_labels_came_another_label_cannot_be_declared(tables: Tables) -> None:
+    tables.append(Table("u", key="id", label="late"), pl.DataFrame({"id": [1], "x": [0.5], "y": [1]}))
+    tables.redeclare(Table("u", key="id", label="y"))
+    tables.redeclare(Table("u", key="id", label="late"))
+    tables.label(Table("u", key="id", label="late"), pl.DataFrame({"id": [1], "late": [True]}))
+    for label in ("lat", "x", None):
+        with pytest.raises(DeclarationError, match="labels of table 'u' came as 'late'") as refused:
+            tables.redeclare(Table("u", key="id", label=label))
+        assert "label='late'" in str(refused.value.fix)
+    assert tables.declared("u") == Table("u", key="id", label="late")
+    assert tables.read("u").row(0) == (1, 0.5, 1, True)
+
+
+def test_an_append_that_names_no_label_is_refused_though_labels_came(tables: Tables) -> None:
+    tables.label(T, pl.DataFrame({"id": [1], "late": [True]}))
+    with pytest.raises(DeclarationError, match="declared otherwise"):
+        tables.append(Table("t", key="id"), pl.DataFrame({"id": [4], "x": [0.4]}))
+
+
+def test_a_label_column_without_a_value_is_none_yet(tables: Tables) -> None:
+    rows = pl.DataFrame({"id": [4], "x": [0.4], "late": [None]})
+    assert tables.append(T, rows).columns == ("id", "x")
+    assert tables.append(Table("new", key="id", label="late"), rows).columns == ("id", "x")
 
 
 def test_labels_survive_compaction(tables: Tables) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Event
+from typing import ClassVar
 
 import fsspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from loopwright.data import files
 from loopwright.data.source import open_source
 from loopwright.errors import BadSource, MissingExtra
 
@@ -137,8 +142,8 @@ def filler(bytes_wanted: int, line: str = "1,x\n") -> str:
 
 RAGGED_OR_WORSE: list[tuple[str, str | bytes, list[str]]] = [
     ("long.csv", "a,b\n1,2\n1,2,3\n1,2\n", ["row 2 has 3 fields where the header has 2", "header not counted"]),
-    ("short.csv", "a,b\n1,2\n1,2\n1\n", ["row 3 has 1 fields where the header has 2"]),
-    ("quoted.csv", 'a,b\n1,"x\ny"\n1,"x\n\ny"\n1\n', ["row 3 has 1 fields"]),
+    ("short.csv", "a,b\n1,2\n1,2\n1\n", ["row 3 has 1 field where the header has 2"]),
+    ("quoted.csv", 'a,b\n1,"x\ny"\n1,"x\n\ny"\n1\n', ["row 3 has 1 field"]),
     ("late.csv", "a,b\n" + "1,x\n" * 2_000_000 + "y,x\n", ["row 2000001, column 'a'", "'y'", "int64"]),
     ("float.csv", "a,b\n" + "1,x\n" * 2_000_000 + "2.5,x\n", ["row 2000001, column 'a'", "'2.5'", "int64"]),
     ("null.csv", "a,b\n" + ",x\n" * 2_000_000 + "7,x\n", ["row 2000001, column 'a'", "'7'", "null"]),
@@ -217,6 +222,54 @@ def test_nothing_is_read_beyond_the_first_block_before_it_is_asked_for(tmp_path:
     path = written(tmp_path / "a.csv", "a,b\n" + filler(3 * BLOCK) + "broken\n")
     batches = open_source(path).batches()
     assert next(batches).num_rows > 0
+
+
+class Slow(io.BytesIO):
+    """Takes its time from the second read on, and remembers when it was read."""
+
+    reads: ClassVar[list[str]] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads.append("begun")
+        if len(self.reads) > 2:
+            Event().wait(0.05)
+        block = super().read(min(size or 0, 20_000))
+        self.reads.append("done")
+        return block
+
+
+class SlowFiles(MemoryFileSystem):  # type: ignore[misc]
+    protocol = "slow"
+    store: ClassVar[dict[str, object]] = {}
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.removeprefix("slow://")))
+
+    def _open(self, path: str, mode: str = "rb", **given: object) -> io.BytesIO:
+        opened: io.BytesIO = super()._open(path, mode, **given)
+        return Slow(opened.getvalue()) if mode == "rb" else opened
+
+
+def test_nothing_reads_on_once_a_file_has_been_refused() -> None:
+    """What reads ahead in Arrow's threads, in Python, would abort the process when it ends."""
+    fsspec.register_implementation("slow", SlowFiles, clobber=True)
+    store = fsspec.filesystem("slow")
+    store.pipe("/lw/a.csv", b"a,b\n" + b"1,2\n" * 6000 + b"3\n" + b"1,2\n" * 3_000_000)
+    try:
+        assert "row 6001 has 1 field" in refusal("slow:///lw/a.csv")
+        done = len(Slow.reads)
+        assert Slow.reads.count("begun") == Slow.reads.count("done")
+        Event().wait(0.3)
+        assert len(Slow.reads) == done
+    finally:
+        store.rm("/lw", recursive=True)
+
+
+def test_arrow_reads_local_files_by_itself(tmp_path: Path) -> None:
+    (file,) = files.find(str(written(tmp_path / "a.csv", "a\n1\n")))
+    with file.opened() as data:
+        assert isinstance(data, pa.OSFile), "its threads may outlive the interpreter"
 
 
 def test_json_numbers_and_nested_values_survive(tmp_path: Path) -> None:

@@ -34,9 +34,11 @@ def demo(months: int, folder: Path, *, serve: bool, rows: int | None, story_file
 
     with stories.open_folder(folder) as opened:
         story = stories.Story(system=opened, say=click.echo, months=months)
-        stories.play(story, folder, rows_each=rows, serve_on=_keep_up if serve else None)
-    if story_file is not None:
-        story_file.write_text(story.to_json() + "\n", encoding="utf-8")
+        try:
+            stories.play(story, folder, rows_each=rows, serve_on=_keep_up if serve else None)
+        finally:
+            if story_file is not None:
+                story_file.write_text(story.to_json() + "\n", encoding="utf-8")
     summary = story.summary
     click.echo(
         f"\n{summary['seconds']:.0f} seconds in all. Read on: {folder / stories.FILE}, and lw models --project {folder}"

@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from loopwright.core.clock import Clock, new_id
-from loopwright.data import columns, fragments, keys, log
+from loopwright.data import columns, fragments, keys, labels, log
 from loopwright.data.folder import Folder, store_errors
 from loopwright.data.fragments import Fragment
 from loopwright.data.source import Source, SourceLike, open_source
@@ -45,10 +45,10 @@ class Append:
                 return before
         expected = self._expected(handle)
         opened = open_source(source, expected)
-        schema = self._agree(opened, expected)
+        schema = agreed(opened, self.table, expected)
         commit_id = f"part-{new_id(self.clock)}"
         try:
-            staged = fragments.stage(self.folder, self._checked(opened, schema), schema, commit_id)
+            staged = fragments.stage(self.folder, checked(opened, self.table, schema), schema, commit_id)
         except BaseException:
             self.folder.remove_when_empty()
             raise
@@ -63,29 +63,6 @@ class Append:
         if label is not None and label not in schema.names and self.label_type is not None:
             return schema.append(pa.field(label, self.label_type))
         return schema
-
-    def _agree(self, source: Source, expected: pa.Schema | None) -> pa.Schema:
-        """The schema to stage in: the table's, or for a new table the source's."""
-        self.table.check_columns(source.schema.names)
-        label = self.table.label
-        if expected is None:
-            schema = columns.stored_schema(source.schema, source.name)
-            keys.check_key_types(schema, self.table.key, source.name)
-            check_time_type(schema, self.table, source.name)
-            return schema
-        if label is not None and label in source.schema.names and label not in expected.names:
-            field = columns.stored_schema(pa.schema([source.schema.field(label)]), source.name).field(0)
-            expected = expected.append(field)
-        columns.check_schema(source.schema, expected, source.name, may_miss=[label] if label else [])
-        return expected
-
-    def _checked(self, source: Source, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        needed = [*self.table.key, *([self.table.time] if self.table.time else [])]
-        for part in source.parts:
-            for batch, before in source.placed(part):
-                fitted = columns.fit(batch, schema, part.name, before)
-                columns.refuse_missing(fitted, needed, part.name, before)
-                yield fitted
 
     def _land(
         self, staged: Sequence[Fragment], schema: pa.Schema, source: str, commit_id: str, batch_id: str | None
@@ -155,6 +132,37 @@ class Append:
             self.folder.remove_when_empty()
 
 
+def agreed(source: Source, table: Table, expected: pa.Schema | None) -> pa.Schema:
+    """The schema that rows of `source` are kept in: the table's, or for a new table the source's.
+
+    Raises `SchemaMismatch` for columns that do not fit.
+    """
+    table.check_columns(source.schema.names)
+    label = table.label
+    known = expected is not None and label in expected.names
+    found = source.schema if known else labels.without_unknown(source.schema, label)
+    if expected is None:
+        schema = columns.stored_schema(found, source.name)
+        keys.check_key_types(schema, table.key, source.name)
+        check_time_type(schema, table, source.name)
+        return schema
+    if label is not None and label in found.names and not known:
+        field = columns.stored_schema(pa.schema([found.field(label)]), source.name).field(0)
+        expected = expected.append(field)
+    columns.check_schema(found, expected, source.name, may_miss=[label] if label else [])
+    return expected
+
+
+def checked(source: Source, table: Table, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows in this schema. Raises `SchemaMismatch` for values that do not fit, or lack in key or time."""
+    needed = [*table.key, *([table.time] if table.time else [])]
+    for part in source.parts:
+        for batch, before in source.placed(part):
+            fitted = columns.fit(batch, schema, part.name, before)
+            columns.refuse_missing(fitted, needed, part.name, before)
+            yield fitted
+
+
 def landed_as(folder: Folder, handle: DeltaTable, batch_id: str | None) -> int | None:
     """The version a batch landed as; None when it has not."""
     if batch_id is None or not log.taken(handle, _BATCH + batch_id):
@@ -171,6 +179,17 @@ def refuse_other_contract(handle: DeltaTable, table: Table) -> None:
             where=f"made with {kept}\n         declared {table}",
             fix="declare it as it was made, or say so once: tables.redeclare(table)",
         )
+
+
+def refuse_other_key(kept: Table, table: Table) -> None:
+    """Refuse another key than the table was made with: its rows were checked against that."""
+    if kept.key == table.key:
+        return
+    raise DeclarationError(
+        f"the key of table {table.name!r} is {kept.key}, not {table.key}",
+        where=f"table {table.name!r}",
+        fix="a key cannot change; append the rows to a table of another name",
+    )
 
 
 def check_time_type(schema: pa.Schema, table: Table, where: str) -> None:

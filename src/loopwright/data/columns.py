@@ -222,8 +222,9 @@ def refuse_missing(batch: pa.RecordBatch, columns: Iterable[str], where: str, ro
         if column.null_count:
             rows = pc.indices_nonzero(column.is_null())[:5]
             named = ", ".join(str(rows_before + row.as_py() + 1) for row in rows)
+            count = "1 row" if column.null_count == 1 else f"{column.null_count:,} rows"
             raise SchemaMismatch(
-                f"column {name!r} has no value in {column.null_count} rows (first: row {named})",
+                f"column {name!r} has no value in {count} (first: row {named})",
                 where=where,
                 fix=f"every row needs a {name!r}: fill it in, or drop these rows",
             )

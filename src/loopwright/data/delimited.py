@@ -115,7 +115,7 @@ def _told(error: Exception, file: File, names: list[str]) -> BadSource:
     if ragged := _RAGGED.search(text):
         row, wanted, got = (int(group) for group in ragged.groups())
         return BadSource(
-            f"row {row - 1} has {got} fields where the header has {wanted} {_COUNTED}",
+            f"row {row - 1} has {got} {'field' if got == 1 else 'fields'} where the header has {wanted} {_COUNTED}",
             where=file.name,
             fix="quote fields that hold the delimiter, or drop the row",
         )

@@ -1,4 +1,8 @@
-"""Where files are: local paths, globs and object-store URLs, through fsspec."""
+"""Where files are: local paths, globs and object-store URLs, through fsspec.
+
+Arrow reads ahead in threads of its own, which nobody can wait for. One that is inside Python when the interpreter ends
+aborts the process, so local files are read without Python, and remote ones through a gate that shuts.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
+from typing import Any
 
 import fsspec
 import pyarrow as pa
+from fsspec.implementations.local import LocalFileSystem
 
 from loopwright.errors import BadSource, MissingExtra
 
@@ -41,17 +48,43 @@ class File:
         """The bytes, unpacked when gzipped. Raises `BadSource` for a file that cannot be opened or is empty."""
         try:
             size = self.filesystem.size(self.path)
-            raw = self.filesystem.open(self.path, "rb")
+            raw = self._raw()
         except OSError as error:
             raise BadSource(
                 f"cannot be opened: {error}", where=self.name, fix="check the path and the rights"
             ) from None
-        if size == 0:
-            raw.close()
-            raise BadSource("the file is empty: 0 bytes", where=self.name, fix="write it again, or leave it out")
         with raw:
-            stream = pa.PythonFile(raw, mode="r")
+            if size == 0:
+                raise BadSource("the file is empty: 0 bytes", where=self.name, fix="write it again, or leave it out")
+            stream = raw if isinstance(raw, pa.NativeFile) else pa.PythonFile(raw, mode="r")
             yield pa.CompressedInputStream(stream, "gzip") if self.path.endswith(".gz") else stream
+
+    def _raw(self) -> pa.OSFile | _Gate:
+        if isinstance(self.filesystem, LocalFileSystem):
+            return pa.OSFile(self.path, "rb")
+        return _Gate(self.filesystem.open(self.path, "rb"))
+
+
+class _Gate:
+    """A file that gives no more once it is shut, whoever still reads; shutting it waits for the read under way."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw, self._lock, self._shut = raw, Lock(), False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def __enter__(self) -> _Gate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._shut = True
+            self._raw.close()
+
+    def read(self, size: int = -1) -> bytes:
+        with self._lock:
+            return b"" if self._shut else bytes(self._raw.read(size))
 
 
 def shown(location: str) -> str:

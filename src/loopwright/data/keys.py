@@ -97,4 +97,5 @@ def _refuse(repeated: pl.DataFrame, key: Sequence[str], where: str, fix: str) ->
     first = repeated.sort(key).head(5).rows()
     named = ", ".join(repr(row[0] if len(row) == 1 else row) for row in first)
     more = f" and {repeated.height - 5:,} more" if repeated.height > 5 else ""
-    raise DuplicateKeys(f"{repeated.height:,} repeated keys of {', '.join(key)}: {named}{more}", where=where, fix=fix)
+    count = "1 repeated key" if repeated.height == 1 else f"{repeated.height:,} repeated keys"
+    raise DuplicateKeys(f"{count} of {', '.join(key)}: {named}{more}", where=where, fix=fix)

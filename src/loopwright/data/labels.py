@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
@@ -18,7 +20,7 @@ from loopwright.data import columns, fragments, keys, log
 from loopwright.data.folder import Folder, store_errors
 from loopwright.data.source import Source
 from loopwright.data.table import Table
-from loopwright.errors import SchemaMismatch, StoreUnavailable, UsageError, did_you_mean
+from loopwright.errors import DeclarationError, SchemaMismatch, StoreUnavailable, UsageError, did_you_mean
 
 _ADDED = pa.schema([("labelled_at", columns.TIMESTAMP), ("origin", pa.string()), ("sequence", pa.int64())])
 _SERIAL = "loopwright.labels"
@@ -62,12 +64,23 @@ def _checked(table: Table, rows: pa.Schema, source: Source) -> pa.Table:
     batches = []
     for part in source.parts:
         for batch, before in source.placed(part):
-            fitted = columns.fit(batch, wanted, part.name, before)
+            fitted = _arrived(columns.fit(batch, wanted, part.name, before), str(table.label))
             columns.refuse_missing(fitted, wanted.names, part.name, before)
             batches.append(fitted)
     held = pa.Table.from_batches(batches, schema=wanted)
     keys.refuse_repeats(pl.LazyFrame(held), table.key, source.name)
     return held
+
+
+def _arrived(batch: pa.RecordBatch, label: str) -> pa.RecordBatch:
+    index, column = batch.schema.get_field_index(label), batch.column(label)
+    if pt.is_floating(column.type):
+        none = pc.is_nan(column)
+    elif pt.is_string(column.type):
+        none = pc.equal(column, "")
+    else:
+        return batch
+    return batch.set_column(index, batch.schema.field(index), pc.if_else(none, pa.scalar(None, column.type), column))
 
 
 def _schema(table: Table, rows: pa.Schema, source: Source) -> pa.Schema:
@@ -110,9 +123,37 @@ def _check_label_type(handle: DeltaTable, held: pa.Table, table: Table, folder: 
         )
 
 
-def label_type(handle: DeltaTable, table: Table) -> pa.DataType:
-    """The type labels have come in so far."""
-    return log.schema_of(handle).field(str(table.label)).type
+def label_type(handle: DeltaTable, table: Table) -> pa.DataType | None:
+    """The type labels have come in so far; None when none came under this name."""
+    schema = log.schema_of(handle)
+    return schema.field(table.label).type if table.label in schema.names else None
+
+
+def refuse_other_label(handle: DeltaTable, kept: Table, table: Table) -> None:
+    """Refuse to declare another label than the one that labels have come under: they would be lost."""
+    if kept.label == table.label or kept.label not in log.schema_of(handle).names:
+        return
+    raise DeclarationError(
+        f"labels of table {table.name!r} came as {kept.label!r}; it cannot be declared with label={table.label!r}",
+        where=f"table {table.name!r}",
+        fix=f"write label={kept.label!r}, or append the rows to a table of another name",
+    )
+
+
+def without_unknown(schema: pa.Schema, label: str | None) -> pa.Schema:
+    """A source's schema without a label that has no value in it: none has arrived, and its type is not known yet."""
+    if label is None or label not in schema.names or not pt.is_null(schema.field(label).type):
+        return schema
+    return schema.remove(schema.get_field_index(label))
+
+
+def arrived(label: str, kind: pl.DataType) -> pl.Expr:
+    """The label, missing where it is NaN or empty text: neither is one that has arrived."""
+    if kind.is_float():
+        return pl.col(label).fill_nan(None)
+    if kind == pl.String:
+        return pl.when(pl.col(label) != "").then(pl.col(label)).alias(label)
+    return pl.col(label)
 
 
 def join(rows: pl.LazyFrame, labels: pl.LazyFrame, table: Table, as_known_at: datetime | None) -> pl.LazyFrame:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Part", "Query", "Source", "SourceLike", "open_source"]
 
 SourceLike: TypeAlias = (
-    "str | Path | Query | pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | pa.RecordBatch | pa.RecordBatchReader"
+    "str | Path | Query | Source | pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | pa.RecordBatch"
+    " | pa.RecordBatchReader"
 )
 
 _READERS: dict[
@@ -76,7 +77,7 @@ class Source:
 
 
 def open_source(source: SourceLike, expected: pa.Schema | None = None) -> Source:
-    """Open anything tabular: a path, glob or object-store URL, a frame, or a `Query`.
+    """Open anything tabular: a path, glob or object-store URL, a frame, a `Query`, or what is open already.
 
     Files are told apart by suffix: .csv, .tsv (also .gz), .jsonl, .ndjson, .json (JSON lines), .parquet; a folder
     must be a Delta table. `expected` gives the types of the columns it names to the kinds that carry none (CSV, JSON
@@ -88,6 +89,8 @@ def open_source(source: SourceLike, expected: pa.Schema | None = None) -> Source
 
     Raises `BadSource` for what cannot be read, `MissingExtra` for an object store whose driver is not installed.
     """
+    if isinstance(source, Source):
+        return source
     if isinstance(source, (str, Path)):
         parts = _file_parts(str(source), expected)
         return _as_one(files.shown(str(source)), parts)

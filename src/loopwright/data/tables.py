@@ -16,13 +16,13 @@ import pyarrow.fs as pa_fs
 
 from loopwright.core.clock import Clock
 from loopwright.data import labels, log
-from loopwright.data.appending import Append, check_time_type, refuse_other_contract
+from loopwright.data.appending import Append, check_time_type, refuse_other_contract, refuse_other_key
 from loopwright.data.files import shown
 from loopwright.data.folder import Folder, store_errors
 from loopwright.data.reading import Selection, State, TableVersion, open_state, stream
 from loopwright.data.source import SourceLike, open_source
 from loopwright.data.table import Table, check_table_name
-from loopwright.errors import DeclarationError, TableNotFound, did_you_mean
+from loopwright.errors import TableNotFound, did_you_mean
 
 __all__ = ["TableVersion", "Tables"]
 
@@ -50,9 +50,9 @@ class Tables:
         """Add every row of `source` as one new version, or none of them.
 
         The first append makes the table, its columns and types, and keeps the declaration with it. Later ones must
-        bring the same columns, in any order; the label may be missing. Values are cast only where none changes. Naive
-        timestamps are taken as UTC. The same `batch_id` again changes nothing and gives the version it made the first
-        time. A source without a row makes no version.
+        bring the same columns, in any order; the label may be missing, or have no value yet. Values are cast only
+        where none changes. Naive timestamps are taken as UTC. The same `batch_id` again changes nothing and gives the
+        version it made the first time. A source without a row makes no version.
 
         Raises `BadSource` for data that cannot be read, `SchemaMismatch` for columns or values that do not fit,
         `DuplicateKeys` for a key that repeats, in the batch or against the table, `DeclarationError` when the table
@@ -78,7 +78,8 @@ class Tables:
         refuse_other_contract(state.rows, table)
         rows = log.schema_of(state.rows)
         if state.labels is not None and table.label not in rows.names:
-            rows = rows.append(pa.field(table.label, labels.label_type(state.labels, table)))
+            kind = labels.label_type(state.labels, table)
+            rows = rows if kind is None else rows.append(pa.field(table.label, kind))
         labels.add(state.labels_folder, table, rows, open_source(source, rows), self._clock, origin)
         return self.current(table.name)
 
@@ -156,16 +157,14 @@ class Tables:
     def redeclare(self, table: Table) -> None:
         """Change a table's time, label or never. Its key cannot change: the rows were checked against it.
 
-        Raises `SchemaMismatch` for a column that is not in the table, `DeclarationError` for another key.
+        Raises `SchemaMismatch` for a column that is not in the table, `DeclarationError` for another key, and for
+        another label once labels came late. The table stays as it was after each of them.
         """
         state = self._state(table.name)
-        if state.table.key != table.key:
-            raise DeclarationError(
-                f"the key of table {table.name!r} is {state.table.key}, not {table.key}",
-                where=f"redeclare({table.name!r})",
-                fix="a key cannot change; append the rows to a table of another name",
-            )
-        table.check_columns(state.columns)
+        refuse_other_key(state.table, table)
+        if state.labels is not None:
+            labels.refuse_other_label(state.labels, state.table, table)
+        table.check_columns(log.schema_of(state.rows).names)
         check_time_type(log.schema_of(state.rows), table, state.folder.url)
         state.rows.alter.set_table_properties(log.properties(table), raise_if_not_exists=False)
 

@@ -18,7 +18,7 @@ from loopwright.core.version import Route, Version, VersionStatus
 from loopwright.data.table import Table
 from loopwright.demo import flights
 from loopwright.demo.client import Client, serving
-from loopwright.errors import StepError, TableNotFound
+from loopwright.errors import ModelError, StepError, TableNotFound
 from loopwright.judge.evaluate import evaluate
 from loopwright.judge.evaluation import interval, number
 from loopwright.pipeline.request import Report
@@ -112,10 +112,10 @@ def _batches(opened: System) -> set[str | None]:
 
 
 def _train(story: Story, folder: Path) -> Version:
-    """The loop's newest accepted version. Raises StepError when the run made none."""
+    """The version that the loop makes. Raises StepError when it makes none, ModelError for a rejected one."""
     story.say(f"\nThe loop learns, proves and registers: lw run {FILE}")
     ending = story.system.run(folder / FILE, on_report=lambda report: _hear(story, report))
-    if not ending.is_success:
+    if ending.status not in ("succeeded", "rejected"):
         why = ending.error.message if ending.error else ending.status
         raise StepError(f"the loop ended as {ending.status}: {why}", fix=f"lw show {ending.run} --project {folder}")
     version = story.system.stores.versions.get(LOOP, "newest")
@@ -130,6 +130,11 @@ def _train(story: Story, folder: Path) -> Version:
         accepted=version.status is VersionStatus.ACCEPTED,
         offline=version.value,
     )
+    if version.status is VersionStatus.REJECTED:
+        raise ModelError(
+            "the model did not prove itself on these flights, so nothing is served: that is what gates are for",
+            fix="give it more to learn from: lw demo --months 3",
+        )
     return version
 
 
