@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 import loopwright.cli.bundle
+import loopwright.cli.data
 import loopwright.cli.demo
 import loopwright.cli.housekeeping
 import loopwright.cli.models

@@ -44,6 +44,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("gc_grace_seconds", float, 3600.0, "seconds", "content younger than this is never collected", 0),
     Setting("route_poll_seconds", float, 0.5, "seconds", "how often a gateway reads the route table", 0.05),
     Setting("max_body_bytes", int, 16 << 20, "bytes", "what a request to a gateway may hold", 1024),
+    Setting("max_rows", int, 50_000, "count", "rows, or labels, that a request to a gateway may hold", 1),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Setting] = MappingProxyType({setting.name: setting for setting in TABLE})

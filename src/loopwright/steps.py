@@ -557,5 +557,6 @@ def _registered(
 
 
 def _facts(lineage: Mapping[str, Any]) -> dict[str, Any]:
-    """For the card: without the run, which would make equal cards differ."""
-    return {name: value for name, value in lineage.items() if name not in ("run", "logged") and value is not None}
+    """For the card: without who made it, which would make equal cards differ."""
+    aside = ("run", "code", "git_commit", "git_diff", "logged")
+    return {name: value for name, value in lineage.items() if name not in aside and value is not None}

@@ -115,6 +115,23 @@ def test_a_promotion_and_its_repetition_are_told(lw: Lw) -> None:
     assert "the old one was better" in lw("why", "flights:1").out
 
 
+def test_a_version_whose_bundle_is_damaged_is_not_promoted(lw: Lw, project: Path) -> None:
+    digest = lw("models", "flights", "--json").json[2]["files"]["model.onnx"]
+    [blob] = [path for path in (project / ".loopwright").rglob(f"*{digest[2:]}*") if path.is_file()]
+    blob.chmod(0o644)
+    blob.write_bytes(b"zeros")
+    done = lw("promote", "flights", "1")
+    assert (done.code, done.out) == (1, "")
+    assert lw("models", "--json").json[0]["champion"] == 2
+
+
+def test_a_promotion_says_beside_whom_it_was_judged(lw: Lw, project: Path) -> None:
+    with loopwright.open(project) as system:
+        first = system.stores.versions.get("flights", "1")
+        Works(system.stores, project / ".more", made=9).version(lineage={"champion": first.digest})
+    assert "judged beside v1; the champion until now was v2" in lw("promote", "flights", "4").out
+
+
 def test_a_rejected_version_needs_a_name_and_a_reason(lw: Lw) -> None:
     refused = lw("promote", "flights", "3")
     assert (refused.code, "0 of 1 gates passed" in refused.err) == (3, True)
@@ -188,7 +205,9 @@ def test_a_bundle_is_shown_verified_exported_and_imported(lw: Lw, project: Path,
     assert "imported as flights v1, accepted" in lw("bundle", "import", "flights.zip", "--project", other).out
     assert lw("bundle", "import", "flights.zip", "--project", other, "--json").json["is_new"] is False
     assert "run run-2: succeeded" in lw("why", "flights:1", "--project", other).out
-    assert lw("promote", "flights", "--project", other).code == 0
+    unnamed = lw("promote", "flights", "--project", other)
+    assert (unnamed.code, "lw promote flights 1" in unnamed.err) == (2, True)
+    assert lw("promote", "flights", "1", "--project", other).code == 0
 
 
 def test_a_damaged_bundle_is_told_and_nothing_is_printed_as_whole(lw: Lw, project: Path) -> None:

@@ -28,8 +28,9 @@ from tests.conftest import lw
 
 from loopwright import system
 from loopwright.core.event import Cause
-from loopwright.core.version import Version, VersionStatus
+from loopwright.core.version import Arm, Route, Version, VersionStatus
 from loopwright.data.schema import Column, Schema
+from loopwright.errors import ArtifactCorrupted
 from loopwright.predictions import reading
 from loopwright.registry.promote import promote, rollback
 from loopwright.registry.register import register
@@ -141,6 +142,14 @@ class Project:
 
     def promote(self, number: int) -> None:
         promote(self.opened.stores, "flights", str(number), self.cause())
+
+    def route_to(self, number: int) -> None:
+        """Without the look at the bundle that a promotion takes."""
+        routes, by = self.opened.stores.routes, self.cause()
+        before = routes.current("flights")
+        arm = Arm(name="champion", version=number, share=1.0)
+        route = Route(loop="flights", arms=(arm,), at=by.at, actor=by.actor)
+        routes.change(route, {"champion": number}, by, before.number if before else None)
 
     def get(self, path: str) -> Any:
         return self.ask(urllib.request.Request(self.url + path))
@@ -292,11 +301,11 @@ def test_a_killed_gateway_loses_no_prediction_that_was_answered(project: Project
     with served(project):
         identity = crowd.answered[0][0]
         labels = [{"prediction_id": identity, "label": True}]
-        assert project.post("/v1/labels", {"labels": labels}) == (200, {"accepted": 1, "unknown": 0})
+        assert project.post("/v1/labels", {"labels": labels}) == (200, {"accepted": 1, "unknown": 0, "unmatched": 0})
 
 
 def test_a_gateway_told_to_stop_answers_what_it_began(project: Project) -> None:
-    rows, found = as_json(flights(60_000, seed=3)), []
+    rows, found = as_json(flights(45_000, seed=3)), []
     with served(project):
         asking = threading.Thread(target=lambda: found.extend(project.predict(*rows)))
         asking.start()
@@ -316,7 +325,7 @@ def test_labels_come_later_and_meet_their_predictions(project: Project) -> None:
         labels: list[dict[str, Any]] = [{"prediction_id": found[0]["id"], "label": True}]
         labels += [{"loop": "flights", "key": {"flight_id": 3}, "label": False}]
         labels += [{"prediction_id": "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0", "label": True}]
-        assert project.post("/v1/labels", {"labels": labels}) == (200, {"accepted": 2, "unknown": 1})
+        assert project.post("/v1/labels", {"labels": labels}) == (200, {"accepted": 2, "unknown": 1, "unmatched": 0})
     joined = reading.joined(project.opened.workspace, "flights")
     assert joined["id"].to_list() == [one["id"] for one in found]
     assert joined["label"].to_list() == [True, None, None, False, None, None]
@@ -324,6 +333,8 @@ def test_labels_come_later_and_meet_their_predictions(project: Project) -> None:
     told = lw("predictions", "flights", "--json", "--limit", "3", cwd=project.folder, check=True)
     assert [one["prediction"]["id"] for one in json.loads(told.stdout)] == [one["id"] for one in found[:2:-1]]
     assert lw("why", found[0]["id"], cwd=project.folder).returncode == 0
+    unknown = lw("predictions", "flihgts", cwd=project.folder)
+    assert (unknown.returncode, "did you mean 'flights'?" in unknown.stderr) == (2, True)
 
 
 WRONG: list[tuple[dict[str, Any], str, Any, str]] = [
@@ -361,7 +372,9 @@ def test_a_version_whose_content_is_damaged_is_not_served_and_the_gateway_says_s
         )
         content.chmod(0o644)
         content.write_bytes(content.read_bytes()[:-1] + b"?")
-        project.promote(2)
+        with pytest.raises(ArtifactCorrupted):
+            project.promote(2)
+        project.route_to(2)  # as where it was damaged after its promotion
         for _ in range(100):
             loop = project.get("/v1/loops")[1]["loops"][0]
             if loop["fault"]:

@@ -132,6 +132,7 @@ class Works:
         value: float = 0.71,
         slices: Mapping[str, float] | None = None,
         because: str = "lw run",
+        lineage: Mapping[str, Any] | None = None,
     ) -> Version:
         """A version of its own weight, made by a run of its own."""
         self.made += 1
@@ -143,6 +144,7 @@ class Works:
             "code": lease.code,
             "environment": lease.environment,
             "git_commit": lease.git_commit,
+            "git_diff": lease.git_diff,
         }
         told |= {
             "parameters": dict(parameters or {"depth": 3}),
@@ -151,7 +153,7 @@ class Works:
         folder = self.folder / f"bundle-{self.made}"
         manifest = a_bundle(
             folder, float(self.made), loop=loop, verdict=verdict, evaluation=an_evaluation(value, slices=slices),
-            lineage=told,
+            lineage=told | dict(lineage or {}),
         )  # fmt: skip
         return register(
             self.stores, folder, manifest, self.cause(because),

@@ -19,6 +19,7 @@ from loopwright.errors import BundleRefused, StoreUnavailable
 from loopwright.predictions import journal, labels
 from loopwright.predictions.journal import Journal
 from loopwright.serve import app
+from loopwright.serve.bodies import Limits
 from loopwright.serve.decode import Array, Decoder
 from loopwright.serve.gateway import Gateway
 from loopwright.serve.labelling import Labelling
@@ -118,7 +119,7 @@ class RouteTable:
 class Station:
     """A gateway whose surroundings are at hand: what it loads, what it follows, and where it writes."""
 
-    def __init__(self, workspace: Path, *, max_body_bytes: int = 1 << 20) -> None:
+    def __init__(self, workspace: Path, *, max_body_bytes: int = 1 << 20, max_rows: int = 50_000) -> None:
         self.workspace = workspace
         self.clock = HandClock()
         self.table = RouteTable()
@@ -128,7 +129,8 @@ class Station:
         self.label_journal = Journal(workspace / labels.FOLDER, self.clock)
         self.gateway = Gateway(routes=lambda: self.table, load=self.load, journal=self.journal, clock=self.clock)
         labelling = Labelling(workspace=workspace, journal=self.label_journal, gateway=self.gateway, clock=self.clock)
-        self.client = Client(app.create(self.gateway, labelling, max_body_bytes=max_body_bytes))
+        limits = Limits(body_bytes=max_body_bytes, rows=max_rows)
+        self.client = Client(app.create(self.gateway, labelling, limits))
 
     def load(self, loop: str, number: int) -> LoadedModel:
         self.loaded.append((loop, number))
@@ -170,6 +172,8 @@ class Client:
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
         self._going: list[Message] = []
+        self.also: list[tuple[bytes, bytes]] = []
+        """Headers of every request, beside its own."""
 
     def get(self, path: str, **headers: str) -> Answered:
         return self.send("GET", path, b"", 1, **headers)
@@ -186,9 +190,13 @@ class Client:
         return Answered(self._going[0]["status"], answered, content)
 
     def send(self, method: str, path: str, content: bytes, parts: int = 1, **headers: str) -> Answered:
-        return asyncio.run(self._send(method, path, content, parts, {"host": "127.0.0.1:8080"} | headers))
+        named = {"host": "127.0.0.1:8080"} | headers
+        given = [(name.replace("_", "-").encode(), value.encode()) for name, value in named.items()]
+        return asyncio.run(self._send(method, path, content, parts, [*given, *self.also]))
 
-    async def _send(self, method: str, path: str, content: bytes, parts: int, headers: Mapping[str, str]) -> Answered:
+    async def _send(
+        self, method: str, path: str, content: bytes, parts: int, headers: Sequence[tuple[bytes, bytes]]
+    ) -> Answered:
         size = -(-len(content) // parts) or 1
         coming: list[Message] = [
             {"type": "http.request", "body": content[i : i + size], "more_body": i + size < len(content)}
@@ -212,7 +220,7 @@ class Client:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+            "headers": list(headers),
             "server": ("127.0.0.1", 8080),
             "client": ("127.0.0.1", 50000),
         }

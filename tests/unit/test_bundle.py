@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from onnx import defs
-from tests.unit.bundled import INPUTS, LINEAGE, PARITY, SCHEMA, fill, seal, sealed
+from tests.unit.bundled import INPUTS, LINEAGE, PARITY, SCHEMA, fill, resign, seal, sealed
 
 from loopwright.errors import BundleRefused
 from loopwright.transform import bundle
 from loopwright.transform.columns import Column, Kind
+from loopwright.transform.manifest import SEALED_ALONE, digest_of
 from loopwright.transform.operators import KNOWN, OPERATORS
 
 
 def test_what_was_written_is_verified_field_by_field(tmp_path: Path) -> None:
     found = bundle.verify(sealed(tmp_path / "one"))
-    assert (found.format, found.name, found.task, found.classes) == (1, "delays", "regression", ())
+    assert (found.format, found.name, found.task, found.classes) == (2, "delays", "regression", ())
     assert found.inputs == INPUTS
     assert found.opset == {"": 18, "ai.onnx.ml": 3}
     assert found.operators == ("Constant", "Mul", "Reshape")
@@ -77,7 +79,24 @@ def test_other_content_has_another_digest(tmp_path: Path, name: str) -> None:
     assert seal(other).digest != one.digest
 
 
-@pytest.mark.parametrize("key", [key for key in LINEAGE if key != "run"])
+@pytest.mark.parametrize("key", ["run", "code", "git_commit", "git_diff"])
+def test_a_comment_in_the_code_makes_no_other_bundle_of_an_identical_model(tmp_path: Path, key: str) -> None:
+    one, other = seal(fill(tmp_path / "one")), seal(fill(tmp_path / "other"), lineage={**LINEAGE, key: "another"})
+    assert one.digest == other.digest
+    manifest = tmp_path / "other" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"another"', '"a lie"'))
+    with pytest.raises(BundleRefused, match="not as Loopwright wrote it"):  # the seal
+        bundle.verify(tmp_path / "other")
+
+
+def test_a_bundle_of_the_format_before_is_read(tmp_path: Path) -> None:
+    said = replace(bundle.verify(sealed(tmp_path)), format=1)
+    assert digest_of(said) != said.digest
+    resign(tmp_path, said)
+    assert bundle.verify(tmp_path) == replace(said, digest=digest_of(said))
+
+
+@pytest.mark.parametrize("key", [key for key in LINEAGE if key not in SEALED_ALONE])
 def test_other_lineage_has_another_digest(tmp_path: Path, key: str) -> None:
     assert seal(fill(tmp_path)).digest != seal(tmp_path, lineage={**LINEAGE, key: "another"}).digest
 

@@ -172,10 +172,11 @@ def test_rows_keep_the_numbers_they_came_with() -> None:
     assert [one.row for one in found.listed] == [4, 9]
 
 
-def test_of_very_many_problems_the_first_are_listed_and_all_are_counted() -> None:
-    found = of("float").decode([{"c": "x"}] * 5000)
+@pytest.mark.parametrize(("rows", "is_all"), [(LISTED - 1, True), (LISTED, True), (LISTED + 1, False), (5000, False)])
+def test_no_more_problems_are_looked_for_than_are_listed(rows: int, is_all: bool) -> None:
+    found = of("float").decode([{"c": "x"}] * rows)
     assert isinstance(found, Problems)
-    assert (len(found.listed), found.total) == (LISTED, 5000)
+    assert (len(found.listed), found.is_all) == (min(rows, LISTED), is_all)
 
 
 def test_what_is_told_back_is_short_and_can_be_written_as_json() -> None:
@@ -189,7 +190,7 @@ def test_what_is_told_back_is_short_and_can_be_written_as_json() -> None:
 def test_many_unknown_columns_cost_no_search_beyond_those_listed() -> None:
     found = of("float").decode([{f"column-{number}": 1 for number in range(50_000)}])
     assert isinstance(found, Problems)
-    assert found.total == 50_001
+    assert (len(found.listed), found.is_all) == (LISTED, False)
 
 
 @pytest.mark.parametrize("kind", ["string", "integer", "float", "boolean", "time"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import resource
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +24,8 @@ from loopwright.predictions import finding, journal, reading
 from loopwright.predictions.journal import Journal, Line
 from loopwright.testing import HandClock
 from loopwright.testing.clock import START
+
+UNKNOWN = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
 
 
 def a_line(identity: str, clock: HandClock, **given: Any) -> Line:
@@ -121,6 +126,21 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_next_line_goes_well(sma
     book.journal.close()
 
 
+def test_a_disk_that_stays_full_gathers_no_empty_files(small_disk: Path) -> None:
+    book = Book(small_disk)
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            book.predict(unit="u" * (3 << 20))
+    assert book.files == []
+    kept = book.predict()
+    for _ in range(20):
+        with pytest.raises(StoreUnavailable):
+            book.predict(unit="u" * (3 << 20))
+    book.journal.close()
+    assert len(book.files) == 1
+    assert [line.id for line in reading.read(small_disk, "flights").lines] == kept
+
+
 def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / journal.FOLDER).write_text("a file where the folder should be")
     with pytest.raises(StoreUnavailable, match="the journal cannot be written"):
@@ -146,9 +166,33 @@ def test_every_prediction_is_found_by_its_id(tmp_path: Path) -> None:
         for one in book.predict(rows=chance.choice([1, 1, 2, 12]), unit="u" * chance.randint(1, 90))
     ]
     assert len(book.files) > 3
-    assert finding.known(tmp_path, [*made, "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"]) == dict.fromkeys(made, "flights")
+    assert finding.known(tmp_path, [*made, UNKNOWN]) == dict.fromkeys(made, "flights")
     for one in made:
         assert reading.find(tmp_path, one)["id"] == one
+    book.journal.close()
+
+
+def test_however_many_files_there_are_one_is_open_at_a_time(tmp_path: Path) -> None:
+    book = Book(tmp_path, limit_bytes=1)
+    made = [book.predict()[0] for _ in range(120)]
+    assert len(book.files) == 120
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 10, hard))
+    try:
+        assert finding.known(tmp_path, [*made, UNKNOWN]) == dict.fromkeys(made, "flights")
+        assert reading.find(tmp_path, made[0])["id"] == made[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    book.journal.close()
+
+
+def test_very_many_ids_are_looked_up_at_once(tmp_path: Path) -> None:
+    book = Book(tmp_path, limit_bytes=200_000)
+    made = [one for _ in range(400) for one in book.predict(rows=50)]
+    strange = [f"{one[:26]}.{row}" for one in made[::50] for row in range(50, 175)]
+    begun = time.process_time()
+    assert finding.known(tmp_path, made + strange) == dict.fromkeys(made, "flights")
+    assert time.process_time() - begun < 2
     book.journal.close()
 
 
@@ -199,6 +243,19 @@ def test_a_frame_has_a_row_a_prediction_with_the_types_of_its_values(book: Book)
     assert found["key"].to_list() == [{"flight_id": 7}, None]
     assert found["predicted"].to_list() == [None, True]
     assert found["probabilities"].to_list() == [None, {"true": 0.9}]
+
+
+def test_the_newest_predictions_are_read_from_the_ends_of_the_files(tmp_path: Path) -> None:
+    book = Book(tmp_path, limit_bytes=200_000)
+    made = [book.predict(unit="u" * 300)[0] for _ in range(1500)]
+    with book.files[-1].open("ab") as file:
+        file.write(b'{"id":"01KE7Z3W1C9N7V0QWJ4S8YH2TX.0","at":"2026-')
+    assert len(book.files) > 2
+    for limit in (1, 7, 700):
+        found = [line.id for line, _ in reading.newest(tmp_path, "flights", limit)]
+        assert found[: limit - 1] == made[::-1][: limit - 1]
+        assert len(found) == limit
+    book.journal.close()
 
 
 def test_a_column_whose_kind_changed_between_versions_is_read_as_json_text(book: Book) -> None:

@@ -36,7 +36,11 @@ def label(station: Station, *labels: dict[str, Any], **more: Any) -> Any:
 
 def test_a_label_finds_its_prediction_by_id(station: Station) -> None:
     first, second = predict(station), predict(station)
-    assert label(station, {"prediction_id": first, "label": True}, origin="airline") == {"accepted": 1, "unknown": 0}
+    assert label(station, {"prediction_id": first, "label": True}, origin="airline") == {
+        "accepted": 1,
+        "unknown": 0,
+        "unmatched": 0,
+    }
     found = reading.joined(station.workspace, "flights")
     assert found.select("id", "label", "label_origin").rows() == [(first, True, "airline"), (second, None, None)]
     assert found["labelled_at"].to_list()[0] > found["at"].to_list()[0]
@@ -44,7 +48,7 @@ def test_a_label_finds_its_prediction_by_id(station: Station) -> None:
 
 def test_a_label_finds_its_prediction_by_key_also_when_it_came_first(station: Station) -> None:
     by_key = {"loop": "flights", "key": {"flight_id": 7}, "label": True}
-    assert label(station, by_key) == {"accepted": 1, "unknown": 0}
+    assert label(station, by_key) == {"accepted": 1, "unknown": 0, "unmatched": 1}
     seven, eight = predict(station, flight_id=7.0), predict(station, flight_id=8)
     found = reading.joined(station.workspace, "flights")
     assert dict(found.select("id", "label").iter_rows()) == {seven: True, eight: None}
@@ -69,7 +73,7 @@ def test_a_label_of_a_prediction_nobody_made_is_counted_as_unknown_and_not_kept(
     stranger = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
     labels = [{"prediction_id": predict(station), "label": True}, {"prediction_id": stranger, "label": True}]
     labels.append({"loop": "trains", "key": {"train": 1}, "label": True})
-    assert label(station, *labels) == {"accepted": 1, "unknown": 2}
+    assert label(station, *labels) == {"accepted": 1, "unknown": 2, "unmatched": 0}
     content = b"".join(file.read_bytes() for file in (station.workspace / "labels").rglob("*.jsonl"))
     assert stranger.encode() not in content
     assert not (station.workspace / "labels" / "trains").exists()
@@ -108,12 +112,70 @@ def test_a_label_with_neither_id_nor_key_is_refused(station: Station) -> None:
 def test_a_class_that_is_new_is_taken_for_the_world_may_have_it(tmp_path: Path) -> None:
     station = Station(tmp_path)
     station.promote(1, Multiplier(1.0, classes=("on time", "late")))
-    assert label(station, {"prediction_id": predict(station), "label": "cancelled"}) == {"accepted": 1, "unknown": 0}
+    assert label(station, {"prediction_id": predict(station), "label": "cancelled"}) == {
+        "accepted": 1,
+        "unknown": 0,
+        "unmatched": 0,
+    }
     station.close()
+
+
+def test_whole_numbers_are_taken_for_the_classes_that_a_table_held_as_floats(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.promote(1, Multiplier(1.0, classes=(0, 1)))
+    one = predict(station)
+    assert label(station, {"prediction_id": one, "label": 1.0}) == {"accepted": 1, "unknown": 0, "unmatched": 0}
+    assert reading.joined(tmp_path, "flights")["label"].to_list() == [1]
+    for wrong in (0.5, True, "1"):
+        assert label(station, {"prediction_id": one, "label": wrong})[0] == 422
+    station.close()
+
+
+@pytest.mark.parametrize("wrong", ["7", True])
+def test_a_key_of_another_kind_than_the_predictions_have_is_refused(station: Station, wrong: Any) -> None:
+    by_key = {"loop": "flights", "key": {"flight_id": wrong}, "label": True}
+    assert label(station, by_key)["accepted"] == 1  # nothing is known of the key yet
+    predict(station, flight_id=7)
+    status, answer = label(station, by_key)
+    assert (status, answer["problems"][0]["column"]) == (422, "key")
+    assert "a number, as flight_id is in the newest predictions" in answer["problems"][0]["expected"]
+    assert label(station, by_key | {"key": {"flight_id": 8.0}})["accepted"] == 1
+    predict(station, flight_id="8")
+    assert label(station, by_key)["accepted"] == 1  # of mixed kinds any may be right
+
+
+def test_keys_that_no_prediction_has_yet_are_counted(station: Station) -> None:
+    def by_key(*flights: float) -> list[dict[str, Any]]:
+        return [{"loop": "flights", "key": {"flight_id": one}, "label": True} for one in flights]
+
+    one = predict(station, flight_id=7)
+    assert label(station, *by_key(7, 7.0, 8), {"prediction_id": one, "label": True})["unmatched"] == 1
+    predict(station, flight_id=8, scheduled="2013-01-01")
+    assert label(station, *by_key(7, 8, 9, 10))["unmatched"] == 2
+    again = Station(station.workspace)
+    again.promote(1, Multiplier(1.0, classes=(False, True)))
+    assert label(again, *by_key(7, 8, 9)) == {"accepted": 3, "unknown": 0, "unmatched": 1}
+    again.close()
+
+
+def test_more_labels_than_may_come_at_once_are_refused(tmp_path: Path) -> None:
+    station = Station(tmp_path, max_rows=2)
+    station.promote(1, Multiplier(1.0, classes=(False, True)))
+    by_key = {"loop": "flights", "key": {"flight_id": 7}, "label": True}
+    assert label(station, by_key, by_key)["accepted"] == 2
+    status, answer = label(station, by_key, by_key, by_key)
+    assert (status, answer["error"]["what"]) == (413, "the body has more than 2 labels")
+    station.close()
+
+
+def test_of_very_many_wrong_labels_the_first_are_told(station: Station) -> None:
+    status, answer = label(station, *[{"label": True}] * 150)
+    assert (status, len(answer["problems"])) == (422, 100)
+    assert answer["error"]["what"] == "at least 100 values do not fit what a label is"
 
 
 def test_labels_of_a_loop_that_is_no_longer_served_are_taken(station: Station, tmp_path: Path) -> None:
     one = predict(station)
     again = Station(tmp_path)
-    assert label(again, {"prediction_id": one, "label": True}) == {"accepted": 1, "unknown": 0}
+    assert label(again, {"prediction_id": one, "label": True}) == {"accepted": 1, "unknown": 0, "unmatched": 0}
     again.close()

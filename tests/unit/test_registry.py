@@ -213,6 +213,46 @@ def test_an_override_of_an_accepted_version_is_none(works: Works, stores: Stores
     assert "override" not in stores.events.list()[-1].data
 
 
+def test_nothing_becomes_the_champion_that_no_gateway_could_load(works: Works, stores: Stores) -> None:
+    version = works.version()
+    kept = stores.blobs.read(version.files["model.onnx"])
+    stores.blobs.overwrite(version.files["model.onnx"], b"zeros")  # type: ignore[attr-defined]
+    refusal(ArtifactCorrupted, promote, stores, "flights", "1", cause())
+    assert stores.routes.current("flights") is None
+    stores.blobs.overwrite(version.files["model.onnx"], kept)  # type: ignore[attr-defined]
+    assert promote(stores, "flights", "1", cause()).is_change
+
+
+def test_an_imported_version_is_promoted_by_its_name_alone(works: Works, tmp_path: Path) -> None:
+    _, archive = exported(works, tmp_path)
+    there = memory_stores()
+    import_bundle(there, archive, tmp_path / "scratch", cause())
+    assert "lw promote flights 1" in refusal(UsageError, promote, there, "flights", None, cause())
+    assert champion(there) is None
+    assert promote(there, "flights", "1", cause()).is_change
+    own = Works(there, tmp_path / "own", made=5).version()
+    assert promote(there, "flights", None, cause()).version == replace(own, aliases=("champion",))
+
+
+def test_a_promotion_says_when_it_was_judged_beside_another_champion(works: Works, stores: Stores) -> None:
+    first = works.version(lineage={"champion": None})
+    second = works.version(lineage={"champion": first.digest})
+    works.version(lineage={"champion": first.digest})
+    works.version(lineage={"champion": None})
+    works.version(lineage={"champion": "ab" * 32})
+    works.version()
+    told = [promote(stores, "flights", f"{number}", cause()).note for number in range(1, 7)]
+    assert told == [
+        "",
+        "",
+        "judged beside v1; the champion until now was v2",
+        "judged beside no champion; the champion until now was v3",
+        "judged beside a version that is not known here, abababababab; the champion until now was v4",
+        "",
+    ]
+    assert second.number == 2
+
+
 def test_a_loop_with_rejected_versions_alone_has_none_to_promote(works: Works, stores: Stores) -> None:
     works.version(accepted=False)
     assert "lw why flights:1" in refusal(VersionNotFound, promote, stores, "flights", None, cause())
@@ -436,6 +476,67 @@ def test_why_tells_everything_from_the_verdict_to_the_data(works: Works, stores:
     assert [event.kind for event in trail.changes] == ["VersionRegistered"]
 
 
+def judged_by_another(works: Works) -> Version:
+    """Made by run-1 with one code, judged and registered by run-2 with another."""
+    made = works.version(source="x = 1\n")
+    return works.version(source="x = 2\n", lineage=dict(made.lineage))
+
+
+def test_why_tells_the_run_that_made_a_model_from_the_one_that_judged_it(works: Works, stores: Stores) -> None:
+    version = judged_by_another(works)
+    trail = explain(stores, version)
+    told = render(trail)
+    assert trail.run
+    assert trail.maker
+    assert (trail.maker.id, trail.run.id, trail.code) == ("run-1", "run-2", trail.maker.code)
+    assert trail.run.code != trail.code
+    assert "made by run run-1: succeeded" in told
+    assert f"judged by run run-2 (code {str(trail.run.code)[:12]}): succeeded" in told
+    assert "judged by" not in render(explain(stores, stores.versions.get("flights", "1")))
+
+
+def test_a_comparison_tells_the_code_of_the_runs_that_judged_where_the_makers_had_the_same(
+    works: Works, stores: Stores
+) -> None:
+    second = judged_by_another(works)
+    first = stores.versions.get("flights", "1")
+    found = compare(stores, first, second)
+    assert (found.code, found.is_code_known) == ("", True)
+    assert "+x = 2" in found.judging_code
+    third = works.version(source="x = 3\n")
+    found = compare(stores, first, third)
+    assert ("+x = 3" in found.code, found.judging_code) == (True, "")
+
+
+def test_an_exported_version_keeps_both_its_runs(works: Works, tmp_path: Path) -> None:
+    version = judged_by_another(works)
+    archive = export_bundle(works.stores, version, tmp_path / "flights.zip", tmp_path / "scratch")
+    there = memory_stores()
+    found = import_bundle(there, archive, tmp_path / "scratch", cause()).version
+    here, over = explain(works.stores, version), explain(there, found)
+    assert (over.maker, over.run, over.code, found.run_id) == (here.maker, here.run, here.code, "run-2")
+    assert "judged by run run-2" in render(over)
+
+
+def test_what_comes_along_and_no_digest_proves_is_not_kept(works: Works, tmp_path: Path) -> None:
+    _, archive = exported(works, tmp_path, lineage={"git_diff": None, "code": None})
+    with zipfile.ZipFile(archive, "a") as more:
+        more.writestr("lineage/diff.txt", "+ a lie")
+    there = memory_stores()
+    found = import_bundle(there, archive, tmp_path / "scratch", cause()).version
+    assert [name for name in found.files if name.startswith("lineage/")] == [
+        "lineage/environment.json",
+        "lineage/run.json",
+    ]
+
+
+def test_what_would_steer_a_terminal_is_written_out(works: Works, stores: Stores) -> None:
+    version = works.version(data={"table": "\x1b[31mred\x1b]0;title\x07 \u202e\x9b"})
+    told = render(explain(stores, version))
+    assert "table: \\x1b[31mred\\x1b]0;title\\x07 \\u202e\\x9b" in told
+    assert all(one.isprintable() or one == "\n" for one in told)
+
+
 def test_why_says_what_is_not_known_any_more(stores: Stores) -> None:
     version = stores.versions.add(replace(a_version(), lineage={}), [], cause())
     told = render(explain(stores, version))
@@ -497,6 +598,19 @@ def test_whoever_exported_cannot_say_that_a_rejected_version_was_accepted(works:
     refusal(ModelError, promote, there, "flights", "1", cause())
 
 
+def test_a_verdict_that_contradicts_its_gates_is_not_believed(stores: Stores, tmp_path: Path) -> None:
+    for name, lie in (
+        ("one", replace(a_verdict(accepted=False), accepted=True)),
+        ("two", replace(a_verdict(), accepted=False)),
+        ("three", replace(a_verdict(), accepted="yes")),  # type: ignore[arg-type]
+    ):
+        a_bundle(tmp_path / name, verdict=lie)
+        bundle.pack(tmp_path / name, tmp_path / "lie.zip")
+        told = refusal(DataError, import_bundle, stores, tmp_path / "lie.zip", tmp_path / "scratch", cause())
+        assert "contradicts itself" in told
+    assert stores.versions.list() == []
+
+
 def test_a_bundle_without_a_verdict_counts_as_rejected(tmp_path: Path, stores: Stores) -> None:
     a_bundle(tmp_path / "made")
     bundle.pack(tmp_path / "made", tmp_path / "plain.zip")
@@ -518,6 +632,8 @@ def rewritten(archive: Path, folder: Path, member: str, change: Any) -> Path:
 
 FORGERIES: list[tuple[str, Any]] = [
     ("lineage/code.zip", lambda content: content + b"\0"),
+    ("lineage/diff.txt", lambda content: content + b"+ another"),
+    ("lineage/run.json", lambda content: content.replace(b'"id": "run-1"', b'"id": "run-9"')),
     ("lineage/environment.json", lambda content: content.replace(b"2.2.0", b"2.2.1")),
     ("lineage/run.json", lambda content: content.replace(b'"digest": "', b'"digest": "0')),
     ("lineage/run.json", lambda content: b"[" * 100_000),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -12,9 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from starlette.requests import Request
+from starlette.types import Message
 from tests.unit.serving import ROW, SCHEMA, Multiplier, Station, a_model
 
 from loopwright.predictions.finding import ID
+from loopwright.serve import door
+from loopwright.serve.refused import Refused
 
 PREDICT = "/v1/loops/flights/predict"
 
@@ -76,12 +81,14 @@ BODIES: list[tuple[bytes, int, str]] = [
     (b"", 400, "no JSON"),
     (b"{", 400, "no JSON"),
     (b'{"row": {"a": NaN}}', 400, "no JSON"),
-    (b'{"row": "\xff"}', 400, "no JSON"),
-    (b'{"row": "\\ud800"}', 400, "no JSON"),
-    (b'{"rows":' + b"[" * 200_000 + b"]" * 200_000 + b"}", 400, "too deeply"),
-    (b'{"rows": [' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]}", 400, "too deeply"),
-    (b'{"row": {"distance": 1e999}}', 422, "not what is expected"),
-    (b'{"row": {"distance": ' + b"9" * 5000 + b"}}", 422, "not what is expected"),
+    (b'{"unit": "\xff"}', 400, "no JSON"),
+    (b'{"unit": "\\ud800"}', 400, "no JSON"),
+    (b'{"rows":' + b"[" * 200_000 + b"]" * 200_000 + b"}", 422, "1 value does not fit"),
+    (b'{"rows": [' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]}", 422, "1 value does not fit"),
+    (b'{"rows": ' + b"[" * 200_000, 422, "1 value does not fit"),
+    (b'{"row": {"distance": 1e999}}', 422, "at least 1 value does not fit"),
+    (b'{"rows": 7}', 422, "not what is expected"),
+    (b'{"rows": [{}], "row": 7}', 422, "1 value does not fit"),
     (b"[]", 422, "not what is expected"),
     (b'{"rows": {}}', 422, "not what is expected"),
     (b'{"distance": 3}', 422, "unknown field `distance`"),
@@ -102,6 +109,71 @@ def test_a_body_that_is_not_what_is_asked_for_is_refused(
     told = refused(station.client.post(PREDICT, content), status)
     assert what in told["error"]["what"]
     assert station.lines() == []
+
+
+PLACES: list[tuple[bytes, int, str | None, str]] = [
+    (b'{"row": {"carrier": "UA", "distance": 1e999}}', 0, "distance", "a number of more than 64 bits"),
+    (
+        b'{"rows": [{"carrier": "UA"}, {"distance": ' + b"9" * 5000 + b"}]}",
+        1,
+        "distance",
+        "a number of more than 64 bits",
+    ),
+    (b'{"rows": [{}, {"carrier": "UA", "distance": [1]}]}', 1, "distance", "an array"),
+    (b'{"row": {"carrier": {}}}', 0, "carrier", "an object"),
+    (b'{"rows": [{}, {}, [1]]}', 2, None, "an array"),
+]
+
+
+@pytest.mark.parametrize(("content", "row", "column", "value"), PLACES, ids=range(len(PLACES)))
+def test_a_value_that_is_none_is_told_with_its_place(
+    station: Station, content: bytes, row: int, column: str | None, value: str
+) -> None:
+    (problem,) = refused(station.client.post(PREDICT, content), 422)["problems"]
+    assert (problem["row"], problem["column"], problem["value"]) == (row, column, value)
+
+
+def test_more_rows_than_may_come_at_once_are_refused(tmp_path: Path) -> None:
+    station = Station(tmp_path, max_rows=3)
+    station.promote(1)
+    full = ROW | {"carrier": "{{{{{{{{"}  # which is no row
+    assert station.client.post(PREDICT, {"rows": [full] * 3}).status == 200
+    told = refused(station.client.post(PREDICT, {"rows": [full] * 4}), 413)
+    assert told["error"]["what"] == "the body has more than 3 rows"
+    assert "max_rows" in told["error"]["fix"]
+    station.close()
+
+
+NONSENSE = [
+    (PREDICT, b'{"rows":[' + b"0," * 8_000_000 + b"0]}", 422),
+    (PREDICT, b'{"rows":[' + b"{}," * 5_000_000 + b"{}]}", 413),
+    (PREDICT, b'{"rows":[{"a":[' + b"{}," * 5_000_000 + b"{}]}]}", 422),
+    (PREDICT, b'{"row":{"a":[' + b"[]," * 5_000_000 + b"[]]}}", 422),
+    (PREDICT, b'{"rows":[' + b'{"distance":1},' * 49_999 + b"{}]}", 422),
+    ("/v1/labels", b'{"labels":[' + b'{"label":1},' * 1_300_000 + b"{}]}", 413),
+    ("/v1/labels", b'{"labels":[{"label":[' + b"{}," * 5_000_000 + b"{}]}]}", 422),
+]
+
+
+@pytest.mark.parametrize(("path", "content", "status"), NONSENSE, ids=range(len(NONSENSE)))
+def test_a_big_body_of_nonsense_costs_little(tmp_path: Path, path: str, content: bytes, status: int) -> None:
+    station = Station(tmp_path, max_body_bytes=16 << 20)
+    station.promote(1)
+    begun = time.process_time()
+    refused(station.client.post(path, content), status)
+    assert time.process_time() - begun < 2
+    station.close()
+
+
+def test_who_sends_nothing_for_long_is_let_go(station: Station) -> None:
+    async def never() -> Message:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    request = Request({"type": "http", "method": "POST", "headers": []}, never)
+    with pytest.raises(Refused, match=r"nothing came for 0.01 seconds") as told:
+        asyncio.run(door.body(request, 1024, 0.01))
+    assert told.value.status == 408
 
 
 def test_a_body_too_big_is_refused_by_what_it_announces(station: Station) -> None:
@@ -168,6 +240,15 @@ HOSTS = [
 def test_only_names_of_this_machine_are_answered_to(station: Station, host: str, status: int) -> None:
     assert station.client.get("/v1/loops", host=host).status == status
     assert station.client.post(PREDICT, {"row": ROW}, host=host).status == status
+
+
+@pytest.mark.parametrize("name", [b"host", b"origin"])
+def test_a_header_that_names_two_places_is_refused(station: Station, name: bytes) -> None:
+    value = {b"host": b"127.0.0.1:8080", b"origin": b"http://localhost"}[name]
+    station.client.also = [(name, value)] * (1 if name == b"host" else 2)  # the client names one host by itself
+    assert station.client.get("/v1/loops").status == 403
+    station.client.also = [(b"origin", b"http://localhost")]
+    assert station.client.get("/v1/loops").status == 200
 
 
 @pytest.mark.parametrize(

@@ -197,9 +197,9 @@ WRONG: list[tuple[list[dict[str, Any]], str]] = [
     ([CARRIER, tensor("distance", "FP32", [], [0]), DEPARTURE], "has the shape [0]"),
     ([CARRIER, tensor("distance", "FP32", [1, 2], [-1]), DEPARTURE], "has the shape [-1]"),
     ([CARRIER, tensor("distance", "FP32", [[1], [2]], [2]), DEPARTURE], "row 0 of 'distance' is no FP32"),
-    ([CARRIER, tensor("distance", "FP32", [[1, 2]], [2, 1]), DEPARTURE], "not nested as the shape [2, 1] says"),
+    ([CARRIER, tensor("distance", "FP32", [[1, 2]], [2, 1]), DEPARTURE], "Expected `array` of length 1"),
     ([CARRIER, tensor("distance", "FP32", [[1], 2], [2, 1]), DEPARTURE], "not nested as the shape [2, 1] says"),
-    ([CARRIER, tensor("distance", "FP32", [[[1]], [[2]]], [2, 1]), DEPARTURE], "row 0 of 'distance' is no FP32"),
+    ([CARRIER, tensor("distance", "FP32", [[[1]], [[2]]], [2, 1]), DEPARTURE], "at `$.inputs[1].data[0][0]`"),
     ([CARRIER, {"name": "distance", "shape": [2], "datatype": "FP32"}, DEPARTURE], "missing required field `data`"),
     ([CARRIER, tensor("distance", "FP32", [1, 2], ["2"]), DEPARTURE], "Expected `int`"),
     ([{"name": 3, "shape": [1], "datatype": "FP32", "data": [1]}], "Expected `str`"),
@@ -210,6 +210,24 @@ WRONG: list[tuple[list[dict[str, Any]], str]] = [
 def test_tensors_that_are_no_rows_are_refused(station: Station, inputs: list[dict[str, Any]], what: str) -> None:
     assert what in refused(station, *inputs)
     assert station.lines() == []
+
+
+def test_parameters_and_outputs_that_are_null_are_as_if_left_out(station: Station) -> None:
+    told = infer(station, *INPUTS, parameters=None, outputs=None, id=None)
+    assert [one["name"] for one in told["outputs"]] == ["value"]
+    assert infer(station, *INPUTS, outputs=[{"name": "value", "parameters": None}])
+
+
+def test_binary_tensors_are_said_not_to_be_offered(station: Station) -> None:
+    answered = station.client.post(INFER, b"{}\0\0", inference_header_content_length="2")
+    assert (answered.status, "not offered" in answered.json["error"]) == (400, True)
+
+
+def test_more_rows_than_may_come_at_once_are_refused(tmp_path: Path) -> None:
+    station = Station(tmp_path, max_rows=1)
+    station.promote(1)
+    assert "more than 1 rows" in refused(station, *INPUTS, status=413)
+    station.close()
 
 
 def test_key_and_time_may_come_along(station: Station) -> None:

@@ -13,7 +13,7 @@ import click
 
 from loopwright.cli import text, words
 from loopwright.core.version import Route, Version
-from loopwright.errors import ModelError
+from loopwright.errors import BundleRefused, ModelError
 from loopwright.judge.evaluation import Measured, interval, number
 from loopwright.registry import names
 from loopwright.registry import promote as promoting
@@ -60,6 +60,8 @@ def promote(
     cause = opened.cause("lw promote")
     try:
         done = promoting.promote(opened.stores, loop, version, cause, override=override, because=because)
+    except BundleRefused:  # which is no gate
+        raise
     except ModelError as error:  # a gate said no
         words.tell(error, as_json=as_json)
         sys.exit(words.REJECTED)
@@ -177,12 +179,14 @@ def _tell(done: Promotion, *, as_json: bool) -> None:
     name = done.version.name
     if as_json:
         told = {"loop": done.version.loop, "version": done.version.number, "previous": done.previous}
-        words.print_json(told | {"is_change": done.is_change, "route": asdict(done.route)})
+        words.print_json(told | {"is_change": done.is_change, "note": done.note, "route": asdict(done.route)})
     elif not done.is_change:
         click.echo(f"{name} is the champion already; nothing was changed")
     else:
         before = f"; before it was v{done.previous}" if done.previous else ""
         click.echo(f"{name} is the champion now{before}")
+        if done.note:
+            click.echo(f"mind: {done.note}")
 
 
 def _sections(found: Differences) -> Iterator[str]:
@@ -199,6 +203,8 @@ def _sections(found: Differences) -> Iterator[str]:
     yield _slices(found, heads)
     unknown = "" if found.is_code_known else " known: a snapshot of the code is gone"
     yield found.code or f"code: no difference{unknown}"
+    if found.judging_code:
+        yield f"code of the runs that judged them:\n{found.judging_code}"
 
 
 def _metrics(found: Differences, heads: Sequence[str]) -> str:
@@ -237,13 +243,15 @@ def _prediction_rows(prediction: Mapping[str, Any]) -> Iterator[list[str]]:
     for name in ("unit", "key", "row", "label", "probabilities", "value"):
         if prediction.get(name) is not None:
             value = prediction[name]
-            yield [name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)]
+            told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            yield [name, explaining.printable(told)]
 
 
 def _trail_json(trail: Trail) -> dict[str, Any]:
     return {
         "version": version_json(trail.version),
         "verdict": json.loads(trail.verdict.to_json()) if trail.verdict else None,
+        "made_by": asdict(trail.maker) if trail.maker else None,
         "run": asdict(trail.run) if trail.run else None,
         "code": trail.code,
         "environment": trail.environment,

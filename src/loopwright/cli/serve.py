@@ -31,6 +31,7 @@ def serve(
 ) -> None:
     """Serve the promoted models over HTTP, follow every promotion and rollback, and record every prediction."""
     from loopwright.serve import server
+    from loopwright.serve.bodies import Limits
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("loopwright").setLevel(logging.INFO)
@@ -40,7 +41,9 @@ def serve(
             stores=lambda: opened.stores,
             workspace=opened.workspace,
             clock=opened.clock,
-            max_body_bytes=opened.settings.integer("max_body_bytes"),
+            limits=Limits(
+                body_bytes=opened.settings.integer("max_body_bytes"), rows=opened.settings.integer("max_rows")
+            ),
         )
         gate.gateway.refresh()
         gate.gateway.start(opened.settings.number("route_poll_seconds"))
@@ -60,6 +63,8 @@ def predictions(loop: str, limit: int, project: Path | None, flags: tuple[str, .
 
     opened = words.opened(project, flags)
     found = reading.newest(opened.workspace, loop, limit)
+    if not found:
+        opened.stores.versions.get(loop, "newest")  # which refuses a loop that is not there
     if as_json:
         words.print_json([_prediction_json(line, label) for line, label in found])
     elif not found:

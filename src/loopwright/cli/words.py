@@ -31,6 +31,7 @@ _ORDER = [
         "serve",
         "predictions",
         "predict",
+        "data",
         "tables",
         "gc",
         "settings",
@@ -112,6 +113,7 @@ def print_json(value: object) -> None:
 def main() -> None:
     """The console script. Errors are told in words, never as a traceback of ours."""
     import loopwright.cli.bundle
+    import loopwright.cli.data
     import loopwright.cli.demo
     import loopwright.cli.housekeeping
     import loopwright.cli.models

@@ -40,7 +40,8 @@ class Version:
     """File of the bundle to the digest of its content; of an imported one also `lineage/...`, what came with it."""
     status: VersionStatus
     run_id: str
-    """The run that made it; of an imported one, a run of another workspace."""
+    """The run that judged and registered it; the lineage names the one that made it. Of an imported one, a run of
+    another workspace."""
     created_at: datetime
     created_by: str
     metric: str
@@ -50,7 +51,8 @@ class Version:
     """The verdict's."""
     task: str
     lineage: Mapping[str, Any]
-    """As in the bundle's manifest: run, data, code, environment, git_commit, seed, parameters."""
+    """As in the bundle's manifest: run, data, code, environment, git_commit, git_diff, seed, parameters, champion. Run,
+    code, commit and difference are all of the run that made the model."""
     notes: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import assert_never
 
+from loopwright.errors import DataError
 from loopwright.judge.catalog import METRICS
 from loopwright.judge.evaluation import (
     FORMAT,
@@ -72,9 +73,15 @@ class Verdict:
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
-        """Raises `DataError` for text that is no verdict, or of a newer format."""
+        """Raises `DataError` for text that is no verdict, or of a newer format, or that contradicts itself."""
         found = read_json(text, "verdict")
         gates = tuple(GateResult(**{**one, "outcome": GateOutcome(one["outcome"])}) for one in found["gates"])
+        is_passed = all(gate.outcome is GateOutcome.PASSED for gate in gates)
+        if found["accepted"] is not is_passed:
+            raise DataError(
+                f"the verdict contradicts itself: accepted is {found['accepted']!r}, and its gates say {is_passed}",
+                fix="judge again; believe nothing else that came with it",
+            )
         return cls(**{**found, "gates": gates})
 
     def __str__(self) -> str:

@@ -1,13 +1,15 @@
 """Find predictions by their ids. By bisection: the lines of a file are in the order of their ids.
 
-Which file comes first is a guess from the moments in the names; whether a prediction is there never depends on it.
+Which file comes first is a guess from the moments in the names; whether a prediction is there never depends on it. One
+file is open at a time, however many there are.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,11 +33,9 @@ def find(workspace: Path, prediction: str) -> dict[str, Any]:
     root = workspace / journal.FOLDER
     if place is not None:
         for loop in journal.loops(root):
-            with _Search(root, loop) as search:
-                line = search.line(place)
-                if line is not None:
-                    found: dict[str, Any] = msgspec.json.decode(line)
-                    return found
+            for _, line in _search(root, loop, [place]):
+                found: dict[str, Any] = msgspec.json.decode(line)
+                return found
     raise PredictionNotFound(
         f"no prediction {prediction[:80]!r} was recorded",
         fix="write the id as the answer gave it: 26 characters, a point, the row",
@@ -45,13 +45,12 @@ def find(workspace: Path, prediction: str) -> dict[str, Any]:
 def known(workspace: Path, predictions: Iterable[str]) -> dict[str, str]:
     """Which of these were made, and by which loop."""
     root = workspace / journal.FOLDER
-    wanted = {text: place for text in predictions if (place := parse(text)) is not None}
+    wanted = sorted({place for text in predictions if (place := parse(text)) is not None})
     found: dict[str, str] = {}
     for loop in journal.loops(root):
-        with _Search(root, loop) as search:
-            found |= {
-                text: loop for text, place in wanted.items() if text not in found and search.line(place) is not None
-            }
+        places = {place for place, _ in _search(root, loop, wanted)}
+        found |= {f"{ulid}.{row}": loop for ulid, row in places}
+        wanted = [place for place in wanted if place not in places] if places else wanted
     return found
 
 
@@ -65,53 +64,58 @@ def parse(prediction: str) -> Place | None:
     return (parts[1], int(parts[2])) if parts else None
 
 
-class _Search:
-    """The files of one loop, opened as they are needed."""
+def _search(root: Path, loop: str, wanted: Sequence[Place]) -> Iterator[tuple[Place, bytes]]:
+    """The lines that are there of those wanted, which are sorted.
 
-    def __init__(self, root: Path, loop: str) -> None:
-        self._files = journal.files(root, loop)
-        self._open: dict[Path, BinaryIO] = {}
-
-    def __enter__(self) -> _Search:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for opened in self._open.values():
-            opened.close()
-
-    def line(self, place: Place) -> bytes | None:
-        return next((line for file in self._likely(place) if (line := _bisect(self._opened(file), place))), None)
-
-    def _likely(self, place: Place) -> Iterator[Path]:
-        """Newest of those opened before the request first; then, should clocks have differed, the others."""
-        yield from (file for file in reversed(self._files) if file.name <= place[0] + journal.SUFFIX)
-        yield from (file for file in self._files if file.name > place[0] + journal.SUFFIX)
-
-    def _opened(self, file: Path) -> BinaryIO:
-        if file not in self._open:
-            self._open[file] = file.open("rb")
-        return self._open[file]
+    Newest file first; one opened after every prediction that is still looked for last, should clocks have differed.
+    """
+    rest, later = list(wanted), []
+    for file in reversed(journal.files(root, loop)):
+        if not rest:
+            return
+        if file.stem > rest[-1][0]:
+            later.append(file)
+        else:
+            yield from _take(file, rest)
+    for file in later:
+        yield from _take(file, rest)
 
 
-def _bisect(file: BinaryIO, place: Place) -> bytes | None:
-    """The line of that id, or None. `low` is the start of a line throughout."""
-    low, high = 0, file.seek(0, os.SEEK_END)
-    while low < high:
-        middle = (low + high) // 2
-        start = _start(file, low, middle)
+def _take(file: Path, rest: list[Place]) -> Iterator[tuple[Place, bytes]]:
+    """What this file has of `rest`, which is thereby shortened."""
+    try:
+        with file.open("rb") as opened:
+            found = dict(_within(opened, rest))
+    except FileNotFoundError:  # it was empty, and its writer took it away
+        return
+    if found:
+        first, last = bisect_left(rest, min(found)), bisect_right(rest, max(found))
+        rest[first:last] = [place for place in rest[first:last] if place not in found]
+    yield from found.items()
+
+
+def _within(file: BinaryIO, wanted: Sequence[Place]) -> Iterator[tuple[Place, bytes]]:
+    """The lines of these places. All are looked for at once: a line that is read parts those before from those after,
+    so that of many that lie nowhere, or close together, few lines are read."""
+    spans = [(0, file.seek(0, os.SEEK_END), 0, len(wanted))]
+    while spans:
+        low, high, first, last = spans.pop()  # `low` is the start of a line throughout
+        if low >= high or first >= last:
+            continue
+        start = _start(file, low, (low + high) // 2)
         if start >= high:
-            high = middle
+            spans.append((low, (low + high) // 2, first, last))
             continue
         line = file.readline()
         head = _HEAD.match(line)
         if head is None or not line.endswith(b"\n"):  # torn: the last one
-            high = start
+            spans.append((low, start, first, last))
             continue
         here = (head[1].decode(), int(head[2]))
-        if here == place:
-            return line
-        low, high = (start + len(line), high) if here < place else (low, start)
-    return None
+        before, after = bisect_left(wanted, here, first, last), bisect_right(wanted, here, first, last)
+        if before < after:
+            yield here, line
+        spans += [(low, start, first, before), (start + len(line), high, after, last)]
 
 
 def _start(file: BinaryIO, low: int, middle: int) -> int:

@@ -28,6 +28,7 @@ LOOP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 FOLDER = "predictions"
 """Of a workspace: the root of its journals."""
 SUFFIX = ".jsonl"
+_BLOCK_BYTES = 1 << 16
 LIMIT_BYTES = 64 << 20
 """A file that has grown beyond is closed, and the next one begun."""
 
@@ -115,14 +116,21 @@ class _Writer:
         self._size += len(content)
 
     def close(self) -> None:
+        """A file in which nothing stands is not left behind: a full disk would gather one a refused request."""
         if self._file is not None:
             os.close(self._file)
+            if self._size == 0:
+                self._path.unlink(missing_ok=True)
         self._file, self._size = None, 0
+
+    @property
+    def _path(self) -> Path:
+        return self._folder / (self._name + SUFFIX)
 
     def _open(self) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._name = new_ulid(self._clock, self._name)
-        return os.open(self._folder / (self._name + SUFFIX), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
 
     def _write_whole(self, file: int, content: bytes) -> None:
         """All of it or, on a full disk, none: what nobody was answered must not be read as predicted."""
@@ -165,5 +173,18 @@ def files(root: Path, loop: str) -> list[Path]:
 def lines(root: Path, loop: str) -> Iterator[bytes]:
     """Every line of a loop, in the order of writing within each file; the last may be torn."""
     for file in files(root, loop):
-        with file.open("rb") as opened:
+        with suppress(FileNotFoundError), file.open("rb") as opened:  # an empty one may be taken away meanwhile
             yield from opened
+
+
+def last_lines(file: Path, limit: int) -> list[bytes]:
+    """So many lines from the end of a file, read in blocks from there; the last may be torn."""
+    content = b""
+    with suppress(FileNotFoundError), file.open("rb") as opened:  # as above
+        place = opened.seek(0, os.SEEK_END)
+        while place > 0 and content.count(b"\n") <= limit:
+            start = max(0, place - max(_BLOCK_BYTES, len(content)))
+            opened.seek(start)
+            content = opened.read(place - start) + content
+            place = start
+    return content.splitlines()[-limit:]

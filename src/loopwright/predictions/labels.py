@@ -52,15 +52,14 @@ class Labels:
             _keep_newest(self.by_prediction, label.prediction_id, label)
         if label.key is not None:
             columns = tuple(sorted(label.key))
-            _keep_newest(self.by_key.setdefault(columns, {}), _text(label.key, columns), label)
+            _keep_newest(self.by_key.setdefault(columns, {}), key_text(label.key, columns), label)
 
     def of(self, prediction: str, key: Mapping[str, Any] | None) -> Label | None:
         """The newest for a prediction or the row it was made for."""
         found = [self.by_prediction.get(prediction)]
         if key:
-            found += [
-                named.get(_text(key, columns)) for columns, named in self.by_key.items() if key.keys() >= set(columns)
-            ]
+            fitting = [(columns, named) for columns, named in self.by_key.items() if key.keys() >= set(columns)]
+            found += [named.get(key_text(key, columns)) for columns, named in fitting]
         return max((label for label in found if label), key=lambda label: label.at, default=None)
 
 
@@ -86,7 +85,7 @@ def _keep_newest(kept: dict[str, Label], name: str, label: Label) -> None:
         kept[name] = label
 
 
-def _text(key: Mapping[str, Any], columns: tuple[str, ...]) -> str:
+def key_text(key: Mapping[str, Any], columns: tuple[str, ...]) -> str:
     """Equal for equal keys: 7 and 7.0 are one number."""
     values = [key[column] for column in columns]
     return json.dumps([int(value) if isinstance(value, float) and value.is_integer() else value for value in values])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,14 +55,27 @@ def read(
             found.append(line)
     if torn:
         _logger.warning("%d lines of the journal of %s are torn, and left out", torn, loop)
-    return Read(sorted(found, key=lambda line: finding.parse(line.id) or ("", 0)), torn)
+    return Read(sorted(found, key=_place), torn)
 
 
 def newest(workspace: Path, loop: str, limit: int) -> list[tuple[Line, Label | None]]:
     """The last predictions, newest first, each with its label."""
     known = labels.newest(workspace, loop)
-    lines = read(workspace, loop).lines
-    return [(line, known.of(line.id, line.key)) for line in reversed(lines[max(0, len(lines) - limit) :])]
+    return [(line, known.of(line.id, line.key)) for line in recent(workspace, loop, limit)]
+
+
+def recent(workspace: Path, loop: str, limit: int) -> list[Line]:
+    """The last predictions, newest first, read from the ends of the files."""
+    decoder, found = msgspec.json.Decoder(Line), []
+    for file in journal.files(workspace / journal.FOLDER, loop):
+        for text in journal.last_lines(file, limit):
+            with suppress(msgspec.MsgspecError):  # torn by a power cut
+                found.append(decoder.decode(text))
+    return sorted(found, key=_place, reverse=True)[:limit]
+
+
+def _place(line: Line) -> finding.Place:
+    return finding.parse(line.id) or ("", 0)
 
 
 def predictions(

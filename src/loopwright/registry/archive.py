@@ -1,7 +1,8 @@
 """A version carried to another workspace: its bundle, and beside it what the lineage names, in one file.
 
-Nothing that comes in is believed: the bundle is verified, accepted is what its own verdict says, and code and
-environment must be those that its manifest names. The run is told as it was told there.
+Nothing that comes in is believed: the bundle is verified, accepted is what its own verdict says, and code, environment
+and difference must be those that its manifest names. The runs, of which one made the model and one judged it, are told
+as they were told there.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from loopwright.errors import BundleRefused, DataError
 from loopwright.judge.evaluation import Evaluation
 from loopwright.judge.verdict import Verdict
 from loopwright.registry import evidence
-from loopwright.registry.evidence import CODE, DIFFERENCE, ENVIRONMENT, LINEAGE, RUN
+from loopwright.registry.evidence import CODE, DIFFERENCE, ENVIRONMENT, JUDGED, LINEAGE, MADE, RUN
 from loopwright.registry.fetch import fill
 from loopwright.registry.register import artifacts, put
 from loopwright.transform import bundle
@@ -77,35 +78,37 @@ def _room(scratch: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _lineage(stores: Stores, version: Version) -> dict[str, bytes]:
     found = {
-        CODE: evidence.content_of(stores, evidence.code_of(stores, version)),
-        ENVIRONMENT: evidence.content_of(stores, evidence.environment_of(stores, version)),
-        DIFFERENCE: evidence.content_of(stores, evidence.difference_of(stores, version)),
+        CODE: evidence.content_of(stores, evidence.code_of(version)),
+        ENVIRONMENT: evidence.content_of(stores, evidence.environment_of(version)),
+        DIFFERENCE: evidence.content_of(stores, evidence.difference_of(version)),
         RUN: _run_json(stores, version),
     }
     return {name: content for name, content in found.items() if content is not None}
 
 
 def _run_json(stores: Stores, version: Version) -> bytes:
-    run = evidence.run_of(stores, version)
+    judged, made = evidence.run_of(stores, version), evidence.maker_of(stores, version)
     told = {
         "name": version.name,
         "digest": version.digest,
+        "run_id": version.run_id,
         "status": version.status.value,
         "metric": version.metric,
         "notes": version.notes,
         "tags": dict(version.tags),
     }
-    both = {"version": told, "run": asdict(run) if run else None}
-    return json.dumps(both, indent=1, sort_keys=True, ensure_ascii=False).encode()
+    runs = {JUDGED: asdict(judged) if judged else None, MADE: asdict(made) if made else None}
+    return json.dumps({"version": told} | runs, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
 
 def _facts(members: dict[str, bytes], manifest: Manifest) -> Mapping[str, Any]:
-    """What the exporter said of the version; members that are not known are dropped."""
-    for name in members.keys() - {*_MEMBERS, RUN}:
+    """What the exporter said of the version; members that are not known, or that no digest proves, are dropped."""
+    proved = {member for member, name in _MEMBERS.items() if manifest.lineage.get(name) is not None}
+    for name in members.keys() - {*proved, RUN}:
         del members[name]
     if RUN not in members:
         return {}
-    evidence.run_from_json(members[RUN])  # must be readable before anything is kept
+    judged = _judged(members[RUN], manifest)
     facts = json.loads(members[RUN]).get("version")
     if not isinstance(facts, dict):
         raise DataError("the run of the archive says nothing of the version", where=LINEAGE + RUN, fix=_AGAIN)
@@ -115,15 +118,28 @@ def _facts(members: dict[str, bytes], manifest: Manifest) -> Mapping[str, Any]:
             where=LINEAGE + RUN,
             fix=_AGAIN,
         )
-    return facts
+    return facts | ({"run_id": judged} if judged else {})
+
+
+def _judged(content: bytes, manifest: Manifest) -> str | None:
+    """The run that judged it. Readable before anything is kept; and the maker is the run that the manifest names."""
+    judged = evidence.run_from_json(content, JUDGED)
+    maker, said = evidence.run_from_json(content, MADE), manifest.lineage.get("run")
+    if maker is not None and maker.id != said:
+        raise BundleRefused(
+            f"what came along says that run {maker.id!r} made it, and the manifest says {said!r}",
+            where=LINEAGE + RUN,
+            fix=_AGAIN,
+        )
+    return str(judged.id) if judged else None
 
 
 def _check(members: Mapping[str, bytes], manifest: Manifest) -> None:
-    """Code and environment are those that the manifest names, or they prove nothing."""
+    """Code, environment and difference are those that the manifest names, or they prove nothing."""
     for member, name in _MEMBERS.items():
-        said = manifest.lineage.get(name)
-        if member not in members or said is None:
+        if member not in members:
             continue
+        said = manifest.lineage.get(name)
         found = sha256(members[member]).hexdigest()
         if found != said:
             raise BundleRefused(
@@ -144,7 +160,7 @@ def _version(folder: Path, manifest: Manifest, facts: Mapping[str, Any], cause: 
         digest=manifest.digest,
         files={},
         status=VersionStatus.ACCEPTED if is_accepted else VersionStatus.REJECTED,
-        run_id=str(manifest.lineage.get("run", "")),
+        run_id=str(facts.get("run_id") or manifest.lineage.get("run", "")),
         created_at=cause.at,
         created_by=cause.actor,
         metric=metric,

@@ -66,7 +66,9 @@ class Differences:
     """And the seed, and the commit."""
     data: tuple[Change, ...]
     code: str
-    """A unified diff; empty for equal code."""
+    """A unified diff of what the models were made with; empty for equal code."""
+    judging_code: str
+    """Where that is equal, of the runs that judged; empty for equal or unknown code."""
     is_code_known: bool
     """False when a snapshot is gone, so that an empty diff proves nothing."""
     environment: tuple[Change, ...]
@@ -79,8 +81,9 @@ class Differences:
 
 def compare(stores: Stores, first: Version, second: Version) -> Differences:
     """Raises ArtifactCorrupted and DataError for evidence that is damaged; what is gone is left out."""
-    snapshots = [evidence.content_of(stores, evidence.code_of(stores, version)) for version in (first, second)]
-    installed = [evidence.content_of(stores, evidence.environment_of(stores, one)) for one in (first, second)]
+    snapshots = [evidence.content_of(stores, evidence.code_of(version)) for version in (first, second)]
+    installed = [evidence.content_of(stores, evidence.environment_of(one)) for one in (first, second)]
+    code = code_diff(*map(evidence.sources, snapshots))
     evaluations = evidence.evaluation_of(stores, first), evidence.evaluation_of(stores, second)
     data = changes(_data(first), _data(second))
     return Differences(
@@ -88,13 +91,20 @@ def compare(stores: Stores, first: Version, second: Version) -> Differences:
         second=second,
         parameters=changes(_parameters(first), _parameters(second)),
         data=data,
-        code=code_diff(*map(evidence.sources, snapshots)),
+        code=code,
+        judging_code="" if code else _judging_code(stores, first, second),
         is_code_known=None not in snapshots,
         environment=changes(*map(evidence.environment, installed)),
         metrics=metric_pairs(*evaluations),
         slices=slice_pairs(*evaluations, second.metric)[:MOST_SLICES],
         is_same_rows=_is_same_rows(*evaluations, is_same_data=not data),
     )
+
+
+def _judging_code(stores: Stores, first: Version, second: Version) -> str:
+    judged = [evidence.run_of(stores, version) for version in (first, second)]
+    snapshots = [evidence.content_of(stores, evidence.digest(run.code) if run else None) for run in judged]
+    return "" if None in snapshots else code_diff(*map(evidence.sources, snapshots))
 
 
 def changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -1,7 +1,8 @@
 """What stands behind a version, read back: verdict, evaluation, manifest, run, code, environment.
 
-A version made here has a run, whose lease names code and environment; an imported one brought them along. What is not
-there any more is None, and told as such: a lost log must not keep anybody from reading the rest.
+Code, environment, commit and difference are those that the lineage names, of the run that made the model; the run that
+judged and registered it may be another, of other code. What is not there any more is None, and told as such: a lost log
+must not keep anybody from reading the rest.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from loopwright.judge.evaluation import Evaluation
 from loopwright.judge.verdict import Verdict
 
 CODE, ENVIRONMENT, DIFFERENCE, RUN = "code.zip", "environment.json", "diff.txt", "run.json"
+JUDGED, MADE = "run", "made_by"
+"""Runs in the text of an export: the one that judged and registered, and the one that made the model."""
 LINEAGE = "lineage/"
 """Before the names of what came with an imported version and is no part of its bundle."""
 _LARGEST_SOURCE, _MOST_SOURCES = 4 << 20, 10_000  # an imported snapshot may be anybody's
@@ -32,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTold:
-    """One step of the run that made a version."""
+    """One step of a run."""
 
     step: str
     status: str
@@ -42,7 +45,7 @@ class StepTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTold:
-    """The run that made a version, as far as it is known here."""
+    """A run behind a version, as far as it is known here."""
 
     id: str
     pipeline: str
@@ -65,29 +68,38 @@ def evaluation_of(stores: Stores, version: Version) -> Evaluation | None:
 
 
 def run_of(stores: Stores, version: Version) -> RunTold | None:
-    """From the store, or from what an imported version brought along."""
-    if LINEAGE + RUN in version.files:
-        content = content_of(stores, version.files[LINEAGE + RUN])
-        return None if content is None else run_from_json(content)
-    try:
-        run = stores.runs.get(version.run_id)
-    except RunNotFound:
-        return None
-    return _told(run, stores.executions.of_run(run.id)) if run.id == version.run_id else None
+    """The run that judged and registered it."""
+    return _run(stores, version, version.run_id, JUDGED)
 
 
-def code_of(stores: Stores, version: Version) -> str | None:
+def maker_of(stores: Stores, version: Version) -> RunTold | None:
+    """The run that made the model: often the same."""
+    maker = maker_id(version)
+    return run_of(stores, version) if maker == version.run_id else _run(stores, version, maker, MADE)
+
+
+def maker_id(version: Version) -> str:
+    named = version.lineage.get("run")
+    return named if isinstance(named, str) and named else version.run_id
+
+
+def code_of(version: Version) -> str | None:
     """Digest of the snapshot of the code: a zip."""
-    return _recorded(stores, version, CODE, "code")
+    return digest(version.lineage.get("code"))
 
 
-def environment_of(stores: Stores, version: Version) -> str | None:
-    return _recorded(stores, version, ENVIRONMENT, "environment")
+def environment_of(version: Version) -> str | None:
+    return digest(version.lineage.get("environment"))
 
 
-def difference_of(stores: Stores, version: Version) -> str | None:
+def difference_of(version: Version) -> str | None:
     """Digest of what the working tree differed by from the commit."""
-    return _recorded(stores, version, DIFFERENCE, "git_diff")
+    return digest(version.lineage.get("git_diff"))
+
+
+def digest(named: object) -> str | None:
+    """None for what is no digest: an imported bundle may name anything, and a digest becomes a path."""
+    return named if isinstance(named, str) and _DIGEST.fullmatch(named) else None
 
 
 def content_of(stores: Stores, digest: str | None) -> bytes | None:
@@ -121,9 +133,9 @@ def sources(content: bytes | None) -> dict[str, str | None]:
         raise DataError(f"the snapshot of the code cannot be read: {error}", fix="import the bundle again") from None
 
 
-def run_from_json(content: bytes) -> RunTold | None:
-    """Of the text that an export writes; None where the exporter knew no run. Raises DataError."""
-    found = _object(content, "run").get("run")
+def run_from_json(content: bytes, which: str) -> RunTold | None:
+    """Of the text that an export writes; None where the exporter knew no such run. Raises DataError."""
+    found = _object(content, "run").get(which)
     if found is None:
         return None
     try:
@@ -166,13 +178,16 @@ def _step(execution: Execution) -> StepTold:
     )
 
 
-def _recorded(stores: Stores, version: Version, member: str, name: str) -> str | None:
-    """What came along, else what the manifest names, else what the run's lease names; None for what is no digest."""
-    known = version.files.get(LINEAGE + member) or version.lineage.get(name)
-    if known is None:
-        run = run_of(stores, version)
-        known = getattr(run, name) if run else None
-    return known if isinstance(known, str) and _DIGEST.fullmatch(known) else None
+def _run(stores: Stores, version: Version, name: str, which: str) -> RunTold | None:
+    """From the store, or from what an imported version brought along."""
+    if LINEAGE + RUN in version.files:
+        content = content_of(stores, version.files[LINEAGE + RUN])
+        return None if content is None else run_from_json(content, which)
+    try:
+        run = stores.runs.get(name)
+    except RunNotFound:
+        return None
+    return _told(run, stores.executions.of_run(run.id)) if run.id == name else None
 
 
 def _source(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str | None:

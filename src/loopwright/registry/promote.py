@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from loopwright.core.event import Cause
 from loopwright.core.stores import Stores
 from loopwright.core.version import CHAMPION, PROMOTED, ROLLED_BACK, Arm, Route, Version, VersionStatus
 from loopwright.errors import ModelError, UsageError, VersionNotFound
+from loopwright.registry.fetch import fill
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class Promotion:
     """The champion before; None where there was none."""
     is_change: bool
     """False when it was the champion already, and answered alone."""
+    note: str = ""
+    """What whoever promotes should know: that it was judged beside another champion than the one it follows."""
 
 
 def promote(
@@ -33,9 +38,10 @@ def promote(
 ) -> Promotion:
     """Make a version the champion, which then answers alone; without a name, the newest accepted one.
 
-    `because` is kept in the trail, in place of the cause's own reason. Raises VersionNotFound, ModelError for a
-    rejected version without `override`, UsageError for an override without a reason, Conflict when another change
-    came first.
+    `because` is kept in the trail, in place of the cause's own reason. Its bundle is fetched and verified first, so
+    that nothing becomes the champion that no gateway could load. Raises VersionNotFound, ModelError for a rejected
+    version without `override`, UsageError for an override without a reason, BundleRefused, ArtifactCorrupted and
+    ArtifactNotFound for a bundle that is damaged, Conflict when another change came first.
     """
     current = stores.routes.current(loop)
     version = stores.versions.get(loop, name) if name else newest_accepted(stores, loop)
@@ -45,8 +51,11 @@ def promote(
     if version.status is VersionStatus.REJECTED:
         _refuse_rejected(version, override=override, because=because)
         data = {"override": True, "verdict": version.reason}
+    with TemporaryDirectory(prefix="loopwright-") as room:
+        fill(stores.blobs, version, Path(room))
     told = replace(cause, reason=because.strip() or cause.reason)
-    return _put(stores, version, current, told, PROMOTED, data)
+    done = _put(stores, version, current, told, PROMOTED, data)
+    return replace(done, note=_judged_beside(version, stores.versions.list(loop), done.previous))
 
 
 def rollback(stores: Stores, loop: str, cause: Cause, *, because: str = "") -> Promotion:
@@ -69,9 +78,15 @@ def rollback(stores: Stores, loop: str, cause: Cause, *, because: str = "") -> P
 
 
 def newest_accepted(stores: Stores, loop: str) -> Version:
-    """Raises VersionNotFound."""
+    """Raises VersionNotFound, and UsageError when it was imported: its verdict was given elsewhere."""
     found = stores.versions.list(loop)
     newest = next((version for version in found if version.status is VersionStatus.ACCEPTED), None)
+    if newest is not None and _is_imported(stores, newest):
+        raise UsageError(
+            f"the newest accepted version, {newest.name}, was imported: it was judged in another workspace",
+            fix=f"look at it with lw why {loop}:{newest.number}; to promote it, name it: "
+            f"lw promote {loop} {newest.number}",
+        )
     if newest is not None:
         return newest
     last = found[0] if found else stores.versions.get(loop, "newest")  # raises for a loop that is not there
@@ -108,6 +123,24 @@ def standing(history: Sequence[Route]) -> list[int]:
 def is_alone(route: Route, version: int) -> bool:
     """Whether the version is the champion and nothing else answers."""
     return [(arm.name, arm.version) for arm in route.arms] == [(CHAMPION, version)]
+
+
+def _is_imported(stores: Stores, version: Version) -> bool:
+    subject = f"version:{version.loop}:{version.number}"
+    return any(event.kind == "BundleImported" for event in stores.events.list(subject=subject))
+
+
+def _judged_beside(version: Version, known: Sequence[Version], champion: int | None) -> str:
+    """Whom it was compared with, where that is not the champion it follows; nothing for one that does not say."""
+    if "champion" not in version.lineage:
+        return ""
+    digest = version.lineage["champion"]
+    beside = next((f"v{one.number}" for one in known if one.digest == digest), None)
+    today = "" if champion is None else f"v{champion}"
+    if champion == version.number or (beside or str(digest or "")) == today:
+        return ""
+    told = "no champion" if digest is None else beside or f"a version that is not known here, {str(digest)[:12]}"
+    return f"judged beside {told}; " + (f"the champion until now was {today}" if today else "there was no champion")
 
 
 def _refuse_rejected(version: Version, *, override: bool, because: str) -> None:

@@ -28,8 +28,11 @@ class Trail:
     version: Version
     verdict: Verdict | None
     run: RunTold | None
+    """That judged and registered it."""
+    maker: RunTold | None
+    """That made the model: often the same."""
     code: str | None
-    """Digest of the snapshot."""
+    """Digest of the snapshot that the model was made with."""
     environment: str | None
     git_diff: str | None
     packages: Mapping[str, Any]
@@ -50,16 +53,17 @@ class Branch:
 
 def explain(stores: Stores, version: Version) -> Trail:
     """Raises ArtifactCorrupted and DataError for evidence that is damaged."""
-    environment = evidence.environment_of(stores, version)
+    environment = evidence.environment_of(version)
     subject = f"version:{version.loop}:{version.number}"
     history = stores.routes.history(version.loop)
     return Trail(
         version=version,
         verdict=evidence.verdict_of(stores, version),
         run=evidence.run_of(stores, version),
-        code=evidence.code_of(stores, version),
+        maker=evidence.maker_of(stores, version),
+        code=evidence.code_of(version),
         environment=environment,
-        git_diff=evidence.difference_of(stores, version),
+        git_diff=evidence.difference_of(version),
         packages=evidence.environment(evidence.content_of(stores, environment)),
         changes=tuple(stores.events.list(subject=subject)),
         routes=tuple(route for route in history if any(arm.version == version.number for arm in route.arms)),
@@ -76,7 +80,7 @@ def tree(trail: Trail) -> Branch:
     value = f", {version.metric} {number(version.value)}" if version.metric else ""
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     parts = [_registered(version), _verdict(trail), *_routes(trail), _bundle(version), _data(version)]
-    parts += [_run(trail), _code(trail), _environment(trail), *_parameters(version), *_notes(version)]
+    parts += [*_runs(trail), _code(trail), _environment(trail), *_parameters(version), *_notes(version)]
     return Branch(f"version {version.name}{aliases}: {version.status.value}{value}", tuple(parts))
 
 
@@ -123,19 +127,27 @@ def _data(version: Version) -> Branch:
     return Branch("data", tuple(Branch(f"{name}: {_plain(value)}") for name, value in told))
 
 
-def _run(trail: Trail) -> Branch:
-    run = trail.run
+def _runs(trail: Trail) -> Iterator[Branch]:
+    """Who made it and, where it was another, who judged it."""
+    maker, judge = evidence.maker_id(trail.version), trail.version.run_id
+    yield _run(f"made by run {maker}", trail.maker)
+    if judge != maker:
+        code = f" (code {trail.run.code[:12]})" if trail.run and trail.run.code else ""
+        yield _run(f"judged by run {judge}{code}", trail.run)
+
+
+def _run(told: str, run: RunTold | None) -> Branch:
     if run is None:
-        return Branch(f"run {trail.version.run_id}: {_UNKNOWN}")
+        return Branch(f"{told}: {_UNKNOWN}")
     steps = tuple(
         Branch(f"{step.step}: {step.status}" + (f" from {step.reused_from}" if step.reused_from else ""))
         for step in run.steps
     )
-    return Branch(f"run {run.id}: {run.status}, pipeline {run.pipeline} ({run.file})", steps)
+    return Branch(f"{told}: {run.status}, pipeline {run.pipeline} ({run.file})", steps)
 
 
 def _code(trail: Trail) -> Branch:
-    commit = trail.version.lineage.get("git_commit") or (trail.run.git_commit if trail.run else None)
+    commit = trail.version.lineage.get("git_commit")
     under = [Branch(f"git commit {commit}")] if commit else []
     under += [Branch(f"with changes {trail.git_diff[:12]}")] if trail.git_diff else []
     return Branch(f"code {trail.code or _UNKNOWN}", tuple(under))
@@ -166,6 +178,15 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
+def printable(text: str) -> str:
+    """With what would steer a terminal, or turn the direction of writing, written out.
+
+    >>> printable("a table \\x1b[31m")
+    'a table \\\\x1b[31m'
+    """
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def _drawn(branch: Branch, lead: str = "", below: str = "") -> Iterator[str]:
     """Lines with their branches.
 
@@ -175,7 +196,7 @@ def _drawn(branch: Branch, lead: str = "", below: str = "") -> Iterator[str]:
     │  └─ c
     └─ d
     """
-    yield lead + branch.text
+    yield lead + printable(branch.text)
     for place, under in enumerate(branch.under):
         is_last = place == len(branch.under) - 1
         yield from _drawn(under, below + ("└─ " if is_last else "├─ "), below + ("   " if is_last else "│  "))

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from loopwright.errors import StoreError
 from loopwright.predictions.journal import Line
 from loopwright.serve import door, labelling, openapi, told
+from loopwright.serve.bodies import Limits, Scalar, parsed
 from loopwright.serve.door import Answer
 from loopwright.serve.gateway import Gateway
 from loopwright.serve.labelling import Labelling
@@ -31,8 +32,8 @@ FORM = '{"row": {...}} or {"rows": [{...}, ...]}'
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is to be predicted on."""
 
-    row: Any = msgspec.UNSET
-    rows: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    row: dict[str, Scalar] | msgspec.UnsetType = msgspec.UNSET
+    rows: list[dict[str, Scalar]] | msgspec.UnsetType = msgspec.UNSET
     unit: str | None = None
     """Whom it is for: a unit keeps its arm."""
 
@@ -44,10 +45,10 @@ _LABELS = msgspec.json.Decoder(labelling.Body)
 class Api:
     """The endpoints of version 1."""
 
-    def __init__(self, gateway: Gateway, labels: Labelling, max_body_bytes: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, gateway: Gateway, labels: Labelling, limits: Limits, pool: ThreadPoolExecutor) -> None:
         self._gateway = gateway
         self._labels = labels
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
         self._pool = pool
 
     async def predict(self, request: Request) -> Response:
@@ -80,7 +81,7 @@ class Api:
         return Answer({"status": "ready", "unserved": unserved})
 
     async def document(self, _request: Request) -> Response:
-        return Answer(openapi.document(self._gateway.states()))
+        return Answer(openapi.document(self._gateway.states(), self._limits.rows))
 
     def routes(self) -> list[Route]:
         return [
@@ -94,23 +95,24 @@ class Api:
         ]
 
     async def _work(self, request: Request, answer: Callable[[bytes], Answer], *, is_slow: bool = False) -> Answer:
-        content = await door.body(request, self._max_body_bytes)
+        content = await door.body(request, self._limits.body_bytes)
         return await at_work(self._pool, lambda: answer(content), is_slow=is_slow or not is_small(content))
 
     def _predict(self, loop: str, content: bytes) -> Answer:
-        body = door.parsed(content, _BODY, FORM)
+        body = parsed(content, _BODY, FORM, many="rows", limits=self._limits)
         lines = self._gateway.predict(loop, _rows(body), _unit(body.unit))
         predictions = [_told(line) for line in lines]
         return Answer({"predictions": predictions} if body.row is msgspec.UNSET else {"prediction": predictions[0]})
 
     def _take_labels(self, content: bytes) -> Answer:
-        return Answer(self._labels.take(door.parsed(content, _LABELS, labelling.FORM)))
+        body = parsed(content, _LABELS, labelling.FORM, many="labels", limits=self._limits)
+        return Answer(self._labels.take(body))
 
 
-def create(gateway: Gateway, labels: Labelling, *, max_body_bytes: int) -> Starlette:
+def create(gateway: Gateway, labels: Labelling, limits: Limits) -> Starlette:
     """The application, for any ASGI server. The gateway follows the route table by itself."""
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="predict")
-    api = Api(gateway, labels, max_body_bytes, pool)
+    api = Api(gateway, labels, limits, pool)
 
     @asynccontextmanager
     async def life(_app: Starlette) -> AsyncIterator[None]:
@@ -118,7 +120,7 @@ def create(gateway: Gateway, labels: Labelling, *, max_body_bytes: int) -> Starl
         pool.shutdown()
 
     app = Starlette(
-        routes=[*api.routes(), *V2(gateway, max_body_bytes, pool).routes()],
+        routes=[*api.routes(), *V2(gateway, limits, pool).routes()],
         middleware=[Middleware(door.Door)],
         lifespan=life,
         exception_handlers={

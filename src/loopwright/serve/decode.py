@@ -25,7 +25,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Row: TypeAlias = Mapping[str, Any]
 
 LISTED = 100
-"""So many problems are listed; the others only counted."""
+"""So many problems are looked for."""
 _LONGEST = 100
 """Characters of a text that are told back."""
 _LARGEST = float(np.finfo(np.float32).max)
@@ -50,10 +50,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """Why rows were not predicted on: the first problems, and how many there are."""
+    """Why rows were not predicted on."""
 
     listed: tuple[Problem, ...]
-    total: int
+    is_all: bool = True
+    """False when more was not looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,12 @@ class Decoder:
     def decode(self, rows: Sequence[Any], numbers: Sequence[int] | None = None) -> Decoded | Problems:
         """`numbers` are what the problems call the rows; from 0 if not given."""
         doubts = _Doubts(numbers or range(len(rows)))
+        try:
+            return self._decode(rows, doubts)
+        except _Enough:
+            return doubts.problems()
+
+    def _decode(self, rows: Sequence[Any], doubts: _Doubts) -> Decoded | Problems:
         whole = [row if isinstance(row, dict) else {} for row in rows]
         for index, row in enumerate(rows):
             if not isinstance(row, dict):
@@ -99,7 +106,7 @@ class Decoder:
             elif row.keys() != self._names:
                 self._check_names(row, index, doubts)
         feed = {given.input: _array(whole, column, read, doubts) for given, column, read in self._columns}
-        if doubts.total:
+        if doubts.are_any:
             return doubts.problems()
         return Decoded(feed, [self._inputs_of(row) for row in whole], [self._key_of(row) for row in whole])
 
@@ -232,29 +239,39 @@ def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, str | bool | float) or (type(value) is int and abs(value) < 2**63)
 
 
+class _Enough(Exception):
+    """There are more problems than are listed."""
+
+
 class _Doubts:
-    """Collects problems. What is expected is only put into words where it will be told."""
+    """Collects problems until there are enough."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
-        self.total = 0
+        self._is_all = True
         self._numbers = numbers
         self._listed: list[Problem] = []
         self._no_rows: set[int] = set()
 
     def add(self, index: int, column: str | None, value: Any, expected: Callable[[], str]) -> None:
-        self.total += 1
+        """Raises `_Enough` for one more than are listed."""
+        if len(self._listed) == LISTED:
+            self._is_all = False
+            raise _Enough
         if column is None:
             self._no_rows.add(index)
-        if len(self._listed) < LISTED:
-            name = column and column[:_LONGEST]
-            self._listed.append(Problem(self._numbers[index], name, _shown(value), expected()))
+        name = column and column[:_LONGEST]
+        self._listed.append(Problem(self._numbers[index], name, _shown(value), expected()))
+
+    @property
+    def are_any(self) -> bool:
+        return bool(self._listed)
 
     def is_known(self, index: int) -> bool:
         """Whether that row is known to be none."""
         return index in self._no_rows
 
     def problems(self) -> Problems:
-        return Problems(tuple(sorted(self._listed, key=lambda problem: problem.row)), self.total)
+        return Problems(tuple(sorted(self._listed, key=lambda problem: problem.row)), self._is_all)
 
 
 def _shown(value: Any) -> str | int | float | bool | None:

@@ -7,8 +7,9 @@ path of the server.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from loopwright.serve.refused import Refused
 _logger = logging.getLogger(__name__)
 HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))
 V2 = "/v2"
+PATIENCE_SECONDS = 30.0
+"""Between two parts of a body."""
 _ENCODER = msgspec.json.Encoder()
 _TYPE = "application/json; charset=utf-8"
 
@@ -45,14 +48,17 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            headers = {
-                name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"host", b"origin")
-            }
-            if not is_here(f"//{headers.get(b'host', '')}") or not is_here(headers.get(b"origin", "//localhost")):
+            hosts, origins = (_header(scope, name) for name in (b"host", b"origin"))
+            is_one = len(hosts) == 1 and len(origins) <= 1  # of two, others might go by the one, and we by the other
+            if not is_one or not is_here(f"//{hosts[0]}") or not all(map(is_here, origins)):
                 refused = Refused(403, "this gateway answers to its own machine alone", fix="ask for http://127.0.0.1")
                 await told(refused, scope["path"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _header(scope: Scope, name: bytes) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 def is_here(url: str) -> bool:
@@ -68,13 +74,14 @@ def is_here(url: str) -> bool:
     return parts.hostname in HOSTS and "@" not in parts.netloc
 
 
-async def body(request: Request, limit: int) -> bytes:
-    """The whole body, refused as soon as more has come in than may. Raises `Refused`."""
+async def body(request: Request, limit: int, patience_seconds: float = PATIENCE_SECONDS) -> bytes:
+    """The whole body, refused as soon as more has come in than may, or nothing for a while. Raises `Refused`."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and len(announced) < 20 and int(announced) > limit:
         raise _too_big(limit)
     parts, size = [], 0
-    async for part in request.stream():
+    stream = request.stream()
+    while (part := await _next(stream, patience_seconds)) is not None:
         size += len(part)
         if size > limit:
             raise _too_big(limit)
@@ -82,21 +89,18 @@ async def body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def parsed(content: bytes, decoder: msgspec.json.Decoder[Any], form: str) -> Any:
-    """JSON of the expected shape, of which `form` is an example. Raises `Refused`: 400 for no JSON, 422 for another."""
+async def _next(stream: AsyncGenerator[bytes, None], patience_seconds: float) -> bytes | None:
+    """None at the end. Raises `Refused`: who sends nothing must not hold a connection for ever."""
     try:
-        return decoder.decode(content)
-    except msgspec.ValidationError as error:
-        raise Refused(422, f"the body is not what is expected here: {error}", fix=f"send {form}") from None
-    except RecursionError:
-        raise Refused(400, "the body is nested too deeply", fix=f"send {form}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, f"the body is no JSON: {error}", fix=f"send {form}") from None
+        async with asyncio.timeout(patience_seconds):
+            return await anext(stream, None)
+    except TimeoutError:
+        raise Refused(408, f"nothing came for {patience_seconds:g} seconds", fix="send the whole body") from None
 
 
 def told(refused: Refused, path: str) -> Answer:
     """A refusal in the form of the API it was asked through."""
-    headers = {"connection": "close"} if refused.status == 413 else None
+    headers = {"connection": "close"} if refused.status in (408, 413) else None
     if path == V2 or path.startswith(f"{V2}/"):
         parts = [refused.what, *map(_problem, refused.problems[:10]), refused.fix or ""]
         status = 400 if refused.status == 422 else refused.status  # the protocol knows one way of being wrong

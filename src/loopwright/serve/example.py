@@ -31,3 +31,5 @@ def _value(column: Column) -> str | int | float | bool:
             return int(column.low) if isinstance(column.low, int | float) else 1
         case "float":
             return float(column.low) if isinstance(column.low, int | float) else 1.0
+        case "list":
+            raise AssertionError("no model takes lists")

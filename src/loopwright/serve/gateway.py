@@ -135,11 +135,11 @@ class Gateway:
 
         Without a `unit` each row is one of its own.
         """
-        served, ids = self.served(loop), self._ids(len(rows))
+        served, ulid = self.served(loop), self._journal.new_id()
         if unit is not None:
-            return self._answer(rows, ids, [_part(served, served.route.choose(unit), range(len(rows)))], unit)
-        parts = [_part(served, arm, numbers) for arm, numbers in _split(served.route, ids).items()]
-        return self._answer(rows, ids, parts, None)
+            return self._answer(rows, ulid, [_part(served, served.route.choose(unit), range(len(rows)))], unit)
+        parts = [_part(served, arm, numbers) for arm, numbers in _split(served.route, ulid, len(rows)).items()]
+        return self._answer(rows, ulid, parts, None)
 
     def predict_together(
         self,
@@ -153,8 +153,7 @@ class Gateway:
         arm = served.route.choose(unit or f"{ulid}.0") if version is None else _pinned(served, version)
         model = served.models[arm.version]
         rows = rows_for(model)
-        ids = [f"{ulid}.{row}" for row in range(len(rows))]
-        return model, self._answer(rows, ids, [_part(served, arm, range(len(rows)))], unit)
+        return model, self._answer(rows, ulid, [_part(served, arm, range(len(rows)))], unit)
 
     def model(self, loop: str, version: int | None = None) -> LoadedModel:
         """One that answers: of that version, or the champion. Raises `Refused`."""
@@ -163,13 +162,11 @@ class Gateway:
 
     def served(self, loop: str) -> Served:
         """What answers for a loop now. Raises `Refused`."""
-        served = self._served.get(loop)
+        served, fault = self._served.get(loop), self._faults.get(loop)
         if served is not None:
             return served
-        if loop in self._faults:
-            raise Refused(
-                503, f"{loop} has no model that could be loaded: {self._faults[loop].what}", fix="see GET /v1/loops"
-            )
+        if fault is not None:
+            raise Refused(503, f"{loop} has no model that could be loaded: {fault.what}", fix="see GET /v1/loops")
         raise Refused(
             404, f"no loop {loop[:80]!r} is served; {did_you_mean(loop[:80], self._served)}", fix="see GET /v1/loops"
         )
@@ -188,17 +185,13 @@ class Gateway:
             for loop in sorted({*served, *faults})
         ]
 
-    def _ids(self, count: int) -> list[str]:
-        ulid = self._journal.new_id()
-        return [f"{ulid}.{row}" for row in range(count)]
-
-    def _answer(self, rows: Sequence[Any], ids: Sequence[str], parts: Sequence[Part], unit: str | None) -> list[Line]:
+    def _answer(self, rows: Sequence[Any], ulid: str, parts: Sequence[Part], unit: str | None) -> list[Line]:
         """All is checked before anything runs, and all recorded before anything is answered."""
         loop, lines = parts[0].model.version.loop, {}
         for part, decoded in zip(parts, _decode(rows, parts), strict=True):
             predicted = self._run(part.model, decoded)
             for index, number in enumerate(part.numbers):
-                lines[number] = self._line(ids[number], part, decoded, predicted, index, unit)
+                lines[number] = self._line(f"{ulid}.{number}", part, decoded, predicted, index, unit)
         ordered = [lines[number] for number in range(len(rows))]
         self._journal.append(loop, ordered)
         self._count(loop, "predictions", len(rows))
@@ -290,13 +283,13 @@ def _pinned(served: Served, version: int) -> Arm:
     return Arm(name=PINNED, version=version, share=0)
 
 
-def _split(route: Route, ids: Sequence[str]) -> Mapping[Arm, Sequence[int]]:
-    """The rows of each arm."""
+def _split(route: Route, ulid: str, count: int) -> Mapping[Arm, Sequence[int]]:
+    """The rows of each arm: each goes by its own id."""
     if len(route.arms) == 1:
-        return {route.arms[0]: range(len(ids))}
+        return {route.arms[0]: range(count)}
     chosen: dict[Arm, list[int]] = {}
-    for number, identity in enumerate(ids):
-        chosen.setdefault(route.choose(identity), []).append(number)
+    for number in range(count):
+        chosen.setdefault(route.choose(f"{ulid}.{number}"), []).append(number)
     return chosen
 
 
@@ -305,8 +298,9 @@ def _decode(rows: Sequence[Any], parts: Sequence[Part]) -> list[Decoded]:
     found = [part.model.decoder.decode([rows[number] for number in part.numbers], part.numbers) for part in parts]
     problems = [part for part in found if isinstance(part, Problems)]
     if problems:
-        listed = sorted((one for part in problems for one in part.listed), key=lambda one: one.row)[:LISTED]
-        raise unfit(Problems(tuple(listed), sum(part.total for part in problems)), "the model's columns")
+        listed = sorted((one for part in problems for one in part.listed), key=lambda one: one.row)
+        is_all = len(listed) <= LISTED and all(part.is_all for part in problems)
+        raise unfit(Problems(tuple(listed[:LISTED]), is_all), "the model's columns")
     return [part for part in found if isinstance(part, Decoded)]
 
 

@@ -6,31 +6,36 @@ predicted yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from loopwright.core.clock import Clock
-from loopwright.predictions import finding, journal
+from loopwright.predictions import finding, journal, reading
 from loopwright.predictions.journal import Journal
+from loopwright.predictions.keys import Keys
 from loopwright.predictions.labels import Label
+from loopwright.serve.bodies import Scalar
 from loopwright.serve.decode import LISTED, Problem, Problems
 from loopwright.serve.gateway import Gateway
 from loopwright.serve.refused import unfit
 
+_RECENT = 200
+"""Predictions that the kinds of key columns are seen from."""
 FORM = '{"labels": [{"prediction_id": "...", "label": true}]}'
 
 
 class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One label as it comes: of a prediction, or of a key of a loop."""
 
-    label: Any
+    label: Scalar
     prediction_id: str | None = None
     loop: str | None = None
-    key: dict[str, Any] | None = None
+    key: dict[str, Scalar] | None = None
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +48,9 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Accepted:
     accepted: int
     unknown: int
+    """Of predictions or loops that are not there: not kept."""
+    unmatched: int
+    """Of those accepted, by keys that no prediction has yet."""
 
 
 class Labelling:
@@ -53,21 +61,33 @@ class Labelling:
         self._journal = journal
         self._gateway = gateway
         self._clock = clock
+        self._keys: dict[tuple[str, tuple[str, ...]], Keys] = {}
 
     def take(self, body: Body) -> Accepted:
         """Record what is known. Raises `Refused` for labels that cannot be, `StoreUnavailable`."""
-        _refuse([problem for row, told in enumerate(body.labels) for problem in _form(row, told)])
+        _refuse(problem for row, told in enumerate(body.labels) for problem in _form(row, told))
         loops = self._loops(body.labels)
-        facts = self._facts()
-        _refuse([p for row, told in enumerate(body.labels) for p in _fit(row, told, facts.get(loops[row] or ""))])
+        facts = self._facts({loop for told, loop in zip(body.labels, loops, strict=True) if told.key})
+        _refuse(p for row, told in enumerate(body.labels) for p in _fit(row, told, facts.get(loops[row] or "")))
         lines: dict[str, list[Label]] = {}
         for told, loop in zip(body.labels, loops, strict=True):
             if loop is not None:
-                lines.setdefault(loop, []).append(self._line(told, body))
+                lines.setdefault(loop, []).append(self._line(told, body, facts.get(loop)))
         for loop, labels in lines.items():
             self._journal.append(loop, labels)
         accepted = sum(map(len, lines.values()))
-        return Accepted(accepted, len(loops) - accepted)
+        unmatched = sum(self._unmatched(loop, facts[loop].key, lines[loop]) for loop in lines.keys() & facts.keys())
+        return Accepted(accepted, len(loops) - accepted, unmatched)
+
+    def _unmatched(self, loop: str, columns: tuple[str, ...], labels: Sequence[Label]) -> int:
+        """How many are by a key that no prediction has yet."""
+        wanted = [label.key for label in labels if label.key is not None and label.key.keys() == set(columns)]
+        if not wanted:
+            return 0
+        of = loop, columns
+        known = self._keys.get(of) or self._keys.setdefault(of, Keys(self._workspace, loop, columns))
+        known.refresh()
+        return sum(key not in known for key in wanted)
 
     def _loops(self, labels: Sequence[Told]) -> list[str | None]:
         """The loop of each, None for what nobody predicted."""
@@ -79,18 +99,34 @@ class Labelling:
             for told in labels
         ]
 
-    def _facts(self) -> Mapping[str, _Facts]:
+    def _facts(self, keyed: Collection[str | None]) -> Mapping[str, _Facts]:
+        """Of the loops that are served; the kinds of keys only of those that are `keyed`, for they are looked up."""
         facts = {}
         for state in self._gateway.states():
             if state.served:
                 model = state.served.champion
                 kinds = tuple({type(one) for one in model.predictor.classes}) or (int, float)
-                facts[state.loop] = _Facts(kinds, model.schema.key)
+                key_kinds = self._key_kinds(state.loop) if state.loop in keyed else {}
+                facts[state.loop] = _Facts(kinds, model.schema.key, key_kinds)
         return facts
 
-    def _line(self, told: Told, body: Body) -> Label:
+    def _key_kinds(self, loop: str) -> Mapping[str, str]:
+        """By the newest predictions: the schema has but the names. Of a column of several kinds nothing is said."""
+        found: dict[str, set[str]] = {}
+        for line in reading.recent(self._workspace, loop, _RECENT):
+            for name, value in (line.key or {}).items():
+                if value is not None:
+                    found.setdefault(name, set()).add(_key_kind(value))
+        return {name: kinds.pop() for name, kinds in found.items() if len(kinds) == 1}
+
+    def _line(self, told: Told, body: Body, facts: _Facts | None) -> Label:
+        key: Any = told.key  # without a null: `_form` saw to it
         return Label(
-            label=told.label, at=self._clock.now(), origin=body.origin, prediction_id=told.prediction_id, key=told.key
+            label=_as_class(told.label, facts.kinds if facts else ()),
+            at=self._clock.now(),
+            origin=body.origin,
+            prediction_id=told.prediction_id,
+            key=key,
         )
 
 
@@ -100,6 +136,8 @@ class _Facts:
 
     kinds: tuple[type, ...]
     key: tuple[str, ...]
+    key_kinds: Mapping[str, str]
+    """Of its columns, as far as they are known."""
 
 
 def _form(row: int, told: Told) -> Iterator[Problem]:
@@ -120,15 +158,33 @@ def _fit(row: int, told: Told, facts: _Facts | None) -> Iterator[Problem]:
     """What is wrong with a label of this loop. A class that is new is right: the world may have it."""
     if facts is None:
         return
-    if type(told.label) not in facts.kinds:
+    if type(_as_class(told.label, facts.kinds)) not in facts.kinds:
         yield Problem(row, "label", told.label, " or ".join(sorted(_NOUNS[kind] for kind in facts.kinds)))
     if told.key is not None and facts.key and set(told.key) != set(facts.key):
         yield Problem(row, "key", ", ".join(told.key)[:100], f"the columns {', '.join(facts.key)}")
+    for name, value in (told.key or {}).items():
+        kind = facts.key_kinds.get(name)
+        if kind is not None and _key_kind(value) != kind:
+            expected = f"{kind}, as {name[:100]} is in the newest predictions: else they would never meet"
+            yield Problem(row, "key", value[:100] if isinstance(value, str) else value, expected)
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
-    if problems:
-        raise unfit(Problems(tuple(problems[:LISTED]), len(problems)), "what a label is")
+def _as_class(label: Any, kinds: Collection[type]) -> Any:
+    """A whole float as the integer that the model's classes are: a table may hold its labels as 0.0 and 1.0."""
+    is_whole = isinstance(label, float) and label.is_integer() and int in kinds and float not in kinds
+    return int(label) if is_whole else label
+
+
+def _key_kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "text" if isinstance(value, str) else "a number"
+
+
+def _refuse(problems: Iterator[Problem]) -> None:
+    listed = tuple(islice(problems, LISTED))
+    if listed:
+        raise unfit(Problems(listed, is_all=next(problems, None) is None), "what a label is")
 
 
 def _is_scalar(value: Any) -> bool:

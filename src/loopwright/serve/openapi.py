@@ -23,12 +23,12 @@ _TEXT = {"type": "string"}
 _NUMBER = {"type": "number"}
 
 
-def document(states: Sequence[State]) -> Json:
-    """Of the loops as they are served at this moment."""
-    paths = _fixed_paths()
+def document(states: Sequence[State], most: int) -> Json:
+    """Of the loops as they are served at this moment, where a request may hold `most` rows."""
+    paths = _fixed_paths(most)
     for state in states:
         if state.served:
-            paths[f"/v1/loops/{state.loop}/predict"] = {"post": _predict(state.loop, state.served.champion)}
+            paths[f"/v1/loops/{state.loop}/predict"] = {"post": _predict(state.loop, state.served.champion, most)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Loopwright gateway", "version": release()},
@@ -37,18 +37,18 @@ def document(states: Sequence[State]) -> Json:
     }
 
 
-def _predict(loop: str, model: LoadedModel) -> Json:
+def _predict(loop: str, model: LoadedModel, most: int) -> Json:
     row, given = _row(model), example(model.schema)
     unit = {"type": "string", "minLength": 1, "maxLength": 256, "description": "whom it is for; keeps its arm"}
     one = _object({"row": row, "unit": unit}, ["row"])
-    many = _object({"rows": {"type": "array", "items": row, "minItems": 1}, "unit": unit}, ["rows"])
+    many = _object({"rows": _many(row, most) | {"minItems": 1}, "unit": unit}, ["rows"])
     prediction = _prediction(model)
     answers = [_object({"prediction": prediction}), _object({"predictions": {"type": "array", "items": prediction}})]
     return {
         "summary": f"Predict with {model.version.name}",
         "operationId": f"predict_{loop}",
         "requestBody": {"required": True, "content": _json({"oneOf": [one, many]}, {"row": given})},
-        "responses": _responses({"oneOf": answers}, "400", "413", "422", "500", "503"),
+        "responses": _responses({"oneOf": answers}, "400", "408", "413", "422", "500", "503"),
     }
 
 
@@ -86,9 +86,9 @@ def _name(one: object) -> str:
     return str(one).lower() if isinstance(one, bool) else str(one)
 
 
-def _fixed_paths() -> Json:
+def _fixed_paths(most: int) -> Json:
     return {
-        "/v1/labels": {"post": _labels()},
+        "/v1/labels": {"post": _labels(most)},
         "/v1/loops": {"get": _get("The loops that are served")},
         "/v1/loops/{name}": {"get": _get("A loop, its route and its columns", ["name"])},
         "/healthz": {"get": _get("Whether the process lives")},
@@ -97,18 +97,22 @@ def _fixed_paths() -> Json:
     }
 
 
-def _labels() -> Json:
+def _many(item: Json, most: int) -> Json:
+    return {"type": "array", "items": item, "maxItems": most}
+
+
+def _labels(most: int) -> Json:
     scalar = {"type": ["string", "number", "boolean"]}
     of_prediction = _object({"prediction_id": _TEXT, "label": scalar})
     of_key = _object({"loop": _TEXT, "key": {"type": "object", "additionalProperties": scalar}, "label": scalar})
-    labels = {"type": "array", "items": {"oneOf": [of_prediction, of_key]}}
+    labels = _many({"oneOf": [of_prediction, of_key]}, most)
     asked = _object({"labels": labels, "origin": _TEXT}, ["labels"])
-    answer = _object({"accepted": {"type": "integer"}, "unknown": {"type": "integer"}})
+    answer = _object({name: {"type": "integer"} for name in ("accepted", "unknown", "unmatched")})
     return {
         "summary": "Tell what came true",
         "operationId": "label",
         "requestBody": {"required": True, "content": _json(asked, {"labels": []})},
-        "responses": _responses(answer, "400", "413", "422", "503"),
+        "responses": _responses(answer, "400", "408", "413", "422", "503"),
     }
 
 

@@ -29,11 +29,10 @@ class Refused(Exception):
 
 def unfit(problems: Problems, what: str) -> Refused:
     """The refusal of rows or labels with problems."""
-    some = f"; these are the first {len(problems.listed)}" if problems.total > len(problems.listed) else ""
-    count = "1 value does" if problems.total == 1 else f"{problems.total:,} values do"
+    count = "1 value does" if len(problems.listed) == 1 else f"{len(problems.listed)} values do"
     return Refused(
         422,
-        f"{count} not fit {what}{some}",
+        f"{count if problems.is_all else f'at least {count}'} not fit {what}",
         fix="send for every column what `problems` expects; GET /openapi.json has an example",
         problems=problems.listed,
     )

@@ -19,6 +19,7 @@ from loopwright.errors import StoreUnavailable, UsageError
 from loopwright.predictions import journal, labels
 from loopwright.predictions.journal import Journal
 from loopwright.serve import app
+from loopwright.serve.bodies import Limits
 from loopwright.serve.door import HOSTS
 from loopwright.serve.gateway import Gateway
 from loopwright.serve.labelling import Labelling
@@ -32,7 +33,7 @@ BUNDLES = "bundles"
 class Gate:
     """A gateway with its journals, wired to a workspace. Close it at the end."""
 
-    def __init__(self, *, stores: Callable[[], Stores], workspace: Path, clock: Clock, max_body_bytes: int) -> None:
+    def __init__(self, *, stores: Callable[[], Stores], workspace: Path, clock: Clock, limits: Limits) -> None:
         self._predictions = Journal(workspace / journal.FOLDER, clock)
         self._labels = Journal(workspace / labels.FOLDER, clock)
         self.gateway = Gateway(
@@ -42,7 +43,7 @@ class Gate:
             clock=clock,
         )
         labelling = Labelling(workspace=workspace, journal=self._labels, gateway=self.gateway, clock=clock)
-        self.app = app.create(self.gateway, labelling, max_body_bytes=max_body_bytes)
+        self.app = app.create(self.gateway, labelling, limits)
 
     def close(self) -> None:
         self.gateway.stop()

@@ -15,6 +15,7 @@ import msgspec
 from loopwright.data.schema import Column, Kind, Schema
 from loopwright.errors import did_you_mean
 from loopwright.predictions.journal import Line
+from loopwright.serve.bodies import Scalar, too_many
 from loopwright.serve.refused import Refused
 from loopwright.transform.columns import MISSING_TIME
 
@@ -48,29 +49,32 @@ class Tensor(msgspec.Struct, frozen=True):
     name: str
     shape: list[int]
     datatype: str
-    data: Data
+    data: list[Scalar | tuple[Scalar]]
+    """Flat, or nested by one."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
     """An output that is asked for."""
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Scalar] | None = None
 
 
 class Request(msgspec.Struct, frozen=True):
     inputs: list[Tensor]
     id: str | None = None
-    parameters: dict[str, Any] = {}
-    outputs: list[Wanted] = []
+    parameters: dict[str, Scalar] | None = None
+    outputs: list[Wanted] | None = None
 
 
-def rows(inputs: Sequence[Tensor], schema: Schema) -> list[dict[str, Any]]:
-    """The rows that the tensors hold, side by side. Raises `Refused`."""
+def rows(inputs: Sequence[Tensor], schema: Schema, most: int) -> list[dict[str, Any]]:
+    """The rows that the tensors hold, side by side. Raises `Refused`, also for more than `most`."""
     columns = _columns(inputs, schema)
     counts = {_count(tensor) for tensor in inputs}
     if len(counts) != 1:
         raise _wrong(f"the tensors have different numbers of rows: {', '.join(map(str, sorted(counts)))}")
+    if counts.pop() > most:
+        raise too_many(most)
     values = [_values(tensor, columns[tensor.name]) for tensor in inputs]
     names = [tensor.name for tensor in inputs]
     return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
@@ -87,7 +91,7 @@ def check_wanted(classes: Sequence[Any], wanted: Sequence[Wanted]) -> list[str]:
     for one in wanted:
         if one.name not in known:
             raise _wrong(f"there is no output {one.name[:80]!r}", did_you_mean(one.name[:80], known))
-        if one.parameters.get("binary_data"):
+        if (one.parameters or {}).get("binary_data"):
             raise _wrong("binary tensor data is not offered", "ask for JSON: leave binary_data out")
     return [one.name for one in wanted] or known
 
@@ -146,11 +150,11 @@ def _values(tensor: Tensor, column: Column | None) -> Data:
 
 def _flat(tensor: Tensor) -> Data:
     """Flat as it came, or nested as its shape says."""
-    if len(tensor.shape) == 1 or not any(isinstance(value, list) for value in tensor.data):
+    if len(tensor.shape) == 1 or not any(isinstance(value, tuple) for value in tensor.data):
         return tensor.data
-    if not all(isinstance(value, list) and len(value) == 1 for value in tensor.data):
+    if not all(isinstance(value, tuple) for value in tensor.data):
         raise _wrong(f"the data of {tensor.name!r} is not nested as the shape {tensor.shape} says")
-    return [value[0] for value in tensor.data]
+    return [value[0] for value in tensor.data if isinstance(value, tuple)]
 
 
 def _fits(value: Any, datatype: str) -> bool:

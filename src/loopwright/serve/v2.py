@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from loopwright.serve import door, tensors, told
+from loopwright.serve.bodies import Limits, parsed
 from loopwright.serve.door import Answer
 from loopwright.serve.gateway import Gateway
 from loopwright.serve.model import LoadedModel
@@ -23,15 +24,16 @@ from loopwright.serve.refused import Refused
 from loopwright.serve.work import at_work, is_small
 
 _REQUEST = msgspec.json.Decoder(tensors.Request)
+_BINARY = "inference-header-content-length"
 _FORM = '{"inputs": [{"name": "...", "shape": [1], "datatype": "FP32", "data": [1.5]}, ...]}'
 
 
 class V2:
     """The endpoints of the protocol."""
 
-    def __init__(self, gateway: Gateway, max_body_bytes: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, gateway: Gateway, limits: Limits, pool: ThreadPoolExecutor) -> None:
         self._gateway = gateway
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
         self._pool = pool
 
     async def server(self, _request: requests.Request) -> Response:
@@ -61,7 +63,9 @@ class V2:
         )
 
     async def infer(self, request: requests.Request) -> Response:
-        content = await door.body(request, self._max_body_bytes)
+        if _BINARY in request.headers:
+            raise Refused(400, "binary tensor data, an extension, is not offered", fix=f"send JSON alone: {_FORM}")
+        content = await door.body(request, self._limits.body_bytes)
         return await at_work(self._pool, lambda: self._infer(request, content), is_slow=not is_small(content))
 
     def routes(self) -> list[Route]:
@@ -74,18 +78,18 @@ class V2:
 
     def _infer(self, request: requests.Request, content: bytes) -> Answer:
         name, version = request.path_params["name"], _version(request)
-        asked: tensors.Request = door.parsed(content, _REQUEST, _FORM)
+        asked: tensors.Request = parsed(content, _REQUEST, _FORM)
 
         def rows_for(model: LoadedModel) -> list[dict[str, Any]]:
-            tensors.check_wanted(model.predictor.classes, asked.outputs)
-            return tensors.rows(asked.inputs, model.schema)
+            tensors.check_wanted(model.predictor.classes, asked.outputs or ())
+            return tensors.rows(asked.inputs, model.schema, self._limits.rows)
 
         model, lines = self._gateway.predict_together(name, rows_for, _unit(asked), version)
         answer: dict[str, Any] = {"model_name": name, "model_version": str(lines[0].version)}
         if asked.id is not None:
             answer["id"] = asked.id
         answer["parameters"] = {"prediction_ids": ",".join(line.id for line in lines), "arm": lines[0].arm}
-        return Answer(answer | {"outputs": tensors.outputs(lines, model.predictor.classes, asked.outputs)})
+        return Answer(answer | {"outputs": tensors.outputs(lines, model.predictor.classes, asked.outputs or ())})
 
     def _model(self, request: requests.Request) -> LoadedModel:
         """Of the version in the path, or the champion. Raises `Refused`."""
@@ -109,7 +113,7 @@ def _version(request: requests.Request) -> int | None:
 
 
 def _unit(asked: tensors.Request) -> str | None:
-    unit = asked.parameters.get("unit")
+    unit = (asked.parameters or {}).get("unit")
     if unit is not None and not (isinstance(unit, str) and 0 < len(unit) <= 256):
         raise Refused(400, "the parameter unit is no text of 1 to 256 characters")
     return unit

@@ -96,8 +96,14 @@ def _roots(connection: sa.Connection, before: datetime | None) -> Iterable[str |
     yield from (digest for row in connection.execute(outputs) for digest in row)
     named = sa.select(leases.c.code, leases.c.environment, leases.c.git_diff)
     yield from (digest for row in connection.execute(named) for digest in row)
-    for (files,) in connection.execute(sa.select(schema.versions.c.files)):
+    for files, lineage in connection.execute(sa.select(schema.versions.c.files, schema.versions.c.lineage)):
+        yield from made_with(lineage)
         yield from files.values()
+
+
+def made_with(lineage: Mapping[str, Any]) -> list[str | None]:
+    """Code, environment and difference that a version was made with: needed as long as the version."""
+    return [lineage.get(name) for name in ("code", "environment", "git_diff")]
 
 
 def _expired(before: datetime) -> sa.Select[tuple[str]]:

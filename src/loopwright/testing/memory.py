@@ -21,7 +21,7 @@ from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run,
 from loopwright.core.stores import Stores
 from loopwright.core.version import Route, Version, resolve
 from loopwright.errors import ArtifactCorrupted, ArtifactNotFound, LeaseLost
-from loopwright.store.artifacts import closure
+from loopwright.store.artifacts import closure, made_with
 from loopwright.store.executions import event_data
 from loopwright.store.routes import named, next_route, refuse_if_changed, route_data
 from loopwright.store.runs import only_run, refuse_if_held, refuse_stale
@@ -218,6 +218,7 @@ class MemoryArtifacts:
         for lease in self._state.leases:
             yield from (lease.code, lease.environment, lease.git_diff)
         for version in self._state.versions.values():
+            yield from made_with(version.lineage)
             yield from version.files.values()
 
     def _expired(self, before: datetime) -> set[str]:

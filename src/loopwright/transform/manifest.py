@@ -1,7 +1,8 @@
 """The manifest of a bundle: what it says it is, written one way alone, and covered by digests to the last bit.
 
-The digest stands for the content: equal content made by another run has an equal one. The seal also covers the run's
-name. Text that is not byte for byte what `Manifest.to_json` writes is refused, so that nobody reads it in two ways.
+The digest stands for the content: equal content made by another run, or with another comment in the code, has an equal
+one. The seal also covers which run made it and with which code. Text that is not byte for byte what `Manifest.to_json`
+writes is refused, so that nobody reads it in two ways.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from loopwright.errors import BundleRefused
 from loopwright.transform.admission import Class, check_classes
 from loopwright.transform.columns import Column
 
-FORMAT = 1
-"""Version of the JSON; a reader refuses a newer one."""
+FORMAT = 2
+"""Version of the JSON; a reader refuses a newer one. In 1 the digest left out no more than the run."""
 MANIFEST = "manifest.json"
+SEALED_ALONE = frozenset(("run", "code", "git_commit", "git_diff"))
+"""Of the lineage, what may differ between equal bundles: an identical model is no other for a comment somewhere."""
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 _KEYS = frozenset(
@@ -76,10 +79,11 @@ class Manifest:
 
 
 def digest_of(manifest: Manifest) -> str:
-    """SHA-256 of all it says but the digest itself and the run that made it."""
+    """SHA-256 of all it says but the digest itself, and the run and the code that made it."""
     said = _said(manifest)
     del said["digest"]
-    said["lineage"] = {name: value for name, value in manifest.lineage.items() if name != "run"}
+    sealed_alone = {"run"} if manifest.format == 1 else SEALED_ALONE
+    said["lineage"] = {name: value for name, value in manifest.lineage.items() if name not in sealed_alone}
     return _digest(said)
 
 
@@ -154,8 +158,8 @@ def _converted(said: Mapping[str, Any]) -> Manifest:
 
 def check(manifest: Manifest) -> None:
     """What does not hang on its digest. Raises `BundleRefused`."""
-    if manifest.format != FORMAT:
-        _refuse(f"it has format {manifest.format}; known is {FORMAT}")
+    if manifest.format not in (1, FORMAT):
+        _refuse(f"it has format {manifest.format}; known are 1 and {FORMAT}")
     if not NAME.fullmatch(manifest.name):
         _refuse(f"{manifest.name!r} is no name of a loop", "use a-z, 0-9, _ and -, a letter first, at most 64 of them")
     names = [one.input for one in manifest.inputs]
