@@ -16,7 +16,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import exporting, memory, scoring, start, steps, tables
+from bench import exporting, memory, scoring, start, statistics, steps, tables
 from bench.environment import PEERS, work_folder
 from bench.figure import Section, show
 
@@ -32,6 +32,7 @@ def main() -> None:
         "memory": partial(memory.measure, asked.rounds),
         "exporting": partial(exporting.measure, min(asked.rounds, 3)),
         "scoring": partial(scoring.measure, min(asked.rounds, 5)),
+        "statistics": partial(statistics.measure, min(asked.rounds, 5)),
         "tables": partial(tables.measure, min(asked.rounds, 3), rows=asked.rows),
     }
     for name in asked.only or measures:
@@ -46,7 +47,7 @@ def _asked(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=("start", "steps", "memory", "exporting", "scoring", "tables"),
+        choices=("start", "steps", "memory", "exporting", "scoring", "statistics", "tables"),
         help="measure only these",
     )
     parser.add_argument("--rounds", type=int, default=7, help="how often each is measured; peers and tables: up to 3")

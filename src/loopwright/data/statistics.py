@@ -64,6 +64,11 @@ class Statistics:
         """The state, of which all else is made. Equal statistics give equal bytes."""
         return self.state
 
+    def _repr_html_(self) -> str:
+        from loopwright.data import report
+
+        return report.statistics_html(self)
+
     @classmethod
     def of(cls, profile: Profile) -> Statistics:
         return cls(

@@ -39,7 +39,13 @@ REQUIRED = (MANIFEST, MODEL, SCHEMA)
 
 UNSEALED = ".manifest.json.new"
 _FETCH = "fetch the bundle again"
-_KINDS = {"string": Kind.STRING, "time": Kind.TIME}
+_KINDS = {
+    "string": Kind.STRING,
+    "time": Kind.TIME,
+    "integer": Kind.NUMBER,
+    "float": Kind.NUMBER,
+    "boolean": Kind.NUMBER,
+}  # no lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +143,7 @@ def check_json(files: Mapping[str, bytes], inputs: Sequence[Column]) -> Schema:
             _decoded(files[name], name, Any)
     _text(files.get(CARD, b""), CARD)
     schema = _schema(files[SCHEMA])
-    found = [(one.name, _KINDS.get(one.kind, Kind.NUMBER)) for one in schema.columns]
+    found = [(one.name, _KINDS.get(one.kind)) for one in schema.columns]
     if found != [(one.name, one.kind) for one in inputs]:
         raise BundleRefused(
             f"the schema's columns are {', '.join(schema.names)}, and not the model's inputs in order and kind",

@@ -1,0 +1,189 @@
+"""What only rows tell: keys that repeat, lists that do not match, bytes that are no text, checks of one's
+own, and rows that are both trained on and judged by. Each is one streaming pass; what is kept is bounded but for the
+keys, of which a hash of eight bytes is.
+
+Checks of one's own are SQL expressions over the columns. No code of a schema is ever run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from loopwright.data.examples import SHOWN, told, with_examples
+from loopwright.data.finding_kinds import decided, finding
+from loopwright.data.findings import Finding, Severity, ranked
+from loopwright.data.schema import Check, Schema
+from loopwright.data.schema_file import accept_kind, line
+from loopwright.errors import did_you_mean
+
+_HASH = "(hash)"
+
+
+def examine(rows: pl.LazyFrame, schema: Schema, findings: Sequence[Finding] = ()) -> list[Finding]:
+    """The findings of `check` with rows that show them, and those that only rows show. Errors first.
+
+    >>> from loopwright.data.schema import Column
+    >>> fares = pl.LazyFrame({"fare": [7.5, -1.0]})
+    >>> positive = Check(name="positive", expression="fare > 0")
+    >>> schema = Schema(columns=(Column(name="fare", kind="float", missing=False),), checks=(positive,))
+    >>> print(examine(fares, schema)[0])
+    error: the check 'positive' fails in 1 of 2 rows (50.00%): fare > 0
+        to do: look at these rows; if they are right, change the check
+        to accept: checks = [{ name = "positive", expression = "fare > 0", most = 0.5, severity = "error" }]
+        row: fare=-1.0
+    """
+    types = rows.collect_schema()
+    found = [*_duplicates(rows, schema, types), *_checks(rows, schema, types), *_unequal(rows, schema, types)]
+    found += _bytes(rows, schema, types)
+    exact = {(one.kind, one.column) for one in found}
+    kept = [one for one in findings if (one.kind, one.column) not in exact]
+    return ranked([*with_examples(kept, rows, schema), *decided(found, schema)])
+
+
+def overlap(train: pl.LazyFrame, test: pl.LazyFrame, columns: Sequence[str], *, is_key: bool = False) -> list[Finding]:
+    """Rows of `test` that also are in `train`, by these columns. Where these are no key, equal rows may come about by
+    chance: as many as there are in `train` among themselves are no finding.
+
+    >>> one, two = pl.LazyFrame({"id": [1, 2, 3]}), pl.LazyFrame({"id": [3, 4]})
+    >>> overlap(one, two, ["id"], is_key=True)[0].message
+    '1 of 2 rows (50.0%) are both trained on and judged by: equal in id'
+    """
+    hashed = pl.struct(columns).hash(0).alias(_HASH)
+    known, asked = pl.collect_all([train.select(hashed), test.select(hashed, *columns)], engine="streaming")
+    if not len(asked) or not len(known):
+        return []
+    both = asked.filter(pl.col(_HASH).is_in(known[_HASH].unique().implode()))
+    share, among = len(both) / len(asked), 0.0 if is_key else float(known[_HASH].is_duplicated().mean() or 0.0)  # type: ignore[arg-type]
+    limit = min(among * 1.5 + (0.0 if is_key else 0.01), 1.0)
+    if share <= limit:
+        return []
+    named = ", ".join(columns) if len(columns) <= 5 else f"all {len(columns)} columns"
+    what = f"{len(both):,} of {len(asked):,} rows ({share:.1%}) are both trained on and judged by: equal in {named}"
+    fix = "split by a key, so that no row is on both sides"
+    shown = told(both.drop(_HASH).head(SHOWN))
+    return [finding("train-test overlap", what, fix, number=share, limit=limit, examples=shown)]
+
+
+def _duplicates(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
+    if not schema.key or any(name not in types for name in schema.key):
+        return
+    hashes = rows.select(pl.struct(schema.key).hash(0).alias(_HASH)).collect(engine="streaming")[_HASH]
+    repeated = hashes.filter(hashes.is_duplicated()).unique()
+    if not len(repeated):
+        return
+    again = pl.struct(schema.key).hash(0).is_in(repeated.head(SHOWN).implode())
+    shown = rows.filter(again).head(2 * SHOWN).collect(engine="streaming")
+    extra = len(hashes) - hashes.n_unique()
+    named = " and ".join(map(repr, schema.key))
+    what = f"{len(repeated):,} keys ({named}) stand for more than one row: {extra:,} rows too many"
+    fix = "remove the rows that came twice, or name more columns as the key"
+    accept = accept_kind(None, None, "duplicate keys", schema.accepted)
+    few = shown.select([*schema.key, *[name for name in shown.columns if name not in schema.key][:5]])
+    yield finding("duplicate keys", what, fix, number=extra, limit=0, examples=told(few), accept=accept)
+
+
+def _checks(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
+    parsed: list[tuple[Check, pl.Expr]] = []
+    for check in schema.checks:
+        if check.severity == "ignore":
+            continue
+        one = _expression(check, rows, types)
+        if isinstance(one, Finding):
+            yield one
+        else:
+            parsed.append((check, one.not_().fill_null(value=False)))
+    if not parsed:
+        return
+    counts = rows.select(pl.len(), *[fails.sum().alias(str(at)) for at, (_, fails) in enumerate(parsed)])
+    counted = counts.collect(engine="streaming").row(0)
+    for (check, fails), count in zip(parsed, counted[1:], strict=True):
+        share = count / counted[0] if counted[0] else 0.0
+        if count and share > check.most:
+            shown = rows.filter(fails).select(_shown(check, schema, types)).head(SHOWN).collect(engine="streaming")
+            yield _failed(check, schema, count, counted[0], shown)
+
+
+def _expression(check: Check, rows: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.Expr | Finding:
+    """Of the columns there are, and true or false; else why not."""
+    named = f"the check {check.name!r} cannot be made: {check.expression}"
+    try:
+        made = pl.sql_expr(check.expression)
+        for name in made.meta.root_names():
+            if name not in types:
+                return _contradiction(f"{named}: there is no column {name!r}", did_you_mean(name, types))
+        dtype = rows.head(0).select(made).collect().dtypes[0]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        return _contradiction(f"{named}: {str(error).splitlines()[0]}", "write a SQL expression over the columns")
+    if dtype != pl.Boolean:
+        return _contradiction(f"{named}: it gives {dtype}", "write a condition, which is true or false")
+    return made
+
+
+def _contradiction(message: str, fix: str) -> Finding:
+    return finding("schema contradicts itself", message, fix)
+
+
+def _shown(check: Check, schema: Schema, types: Mapping[str, pl.DataType]) -> list[str]:
+    named = (*schema.key, *pl.sql_expr(check.expression).meta.root_names())
+    return [name for name in dict.fromkeys(named) if name in types]
+
+
+def _failed(check: Check, schema: Schema, count: int, rows: int, shown: pl.DataFrame) -> Finding:
+    share = count / rows
+    what = f"the check {check.name!r} fails in {count:,} of {rows:,} rows ({share:.2%}): {check.expression}"
+    wider = [{**one, "most": share} if one["name"] == check.name else one for one in map(_plain, schema.checks)]
+    found = finding(
+        "check failed", what, "look at these rows; if they are right, change the check", number=share, limit=check.most,
+        examples=told(shown), accept=line(None, "checks", wider),
+    )  # fmt: skip
+    return replace(found, severity=Severity(check.severity))
+
+
+def _plain(check: Check) -> dict[str, object]:
+    return {"name": check.name, "expression": check.expression, "most": check.most, "severity": check.severity}
+
+
+def _unequal(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
+    """Row by row: lists whose lengths have the same statistics may differ all the same."""
+    for names in schema.same_length:
+        lists = [name for name in names if isinstance(types.get(name), pl.List)]
+        if len(lists) < 2:
+            continue
+        differs = pl.any_horizontal(
+            [pl.col(name).list.len().ne_missing(pl.col(lists[0]).list.len()) for name in lists[1:]]
+        )
+        odd = rows.filter(differs).select(*[name for name in schema.key if name in types], *lists)
+        count = int(odd.select(pl.len()).collect(engine="streaming").item())
+        if count:
+            what = f"the lists of {' and '.join(map(repr, lists))} are not equally long in {count:,} rows"
+            accept = line(None, "same_length", [list(one) for one in schema.same_length if one != names])
+            shown = told(odd.head(SHOWN).collect())
+            fix = "find the rows that lost items"
+            yield finding(
+                "list lengths differ", what, fix, column=lists[0], number=count, limit=0, examples=shown, accept=accept
+            )
+
+
+def _bytes(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
+    """Columns of bytes where the schema has text."""
+    known = {column.name: column for column in schema.columns if column.kind == "string"}
+    for name in [name for name, dtype in types.items() if dtype == pl.Binary and name in known]:
+        odd = rows.filter(pl.col(name).map_elements(_is_no_utf8, return_dtype=pl.Boolean))
+        count = int(odd.select(pl.len()).collect(engine="streaming").item())
+        if count:
+            what = f"{name!r} is no UTF-8 in {count:,} rows"
+            accept = accept_kind(known[name], name, "invalid text")
+            shown = told(odd.select(*[one for one in schema.key if one in types], name).head(SHOWN).collect())
+            fix = "read the source in its own encoding"
+            yield finding("invalid text", what, fix, column=name, number=count, limit=0, examples=shown, accept=accept)
+
+
+def _is_no_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return True
+    return False

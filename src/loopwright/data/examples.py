@@ -1,0 +1,112 @@
+"""A few rows for what statistics told: each finding as a condition on rows, all of them looked for in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+import polars as pl
+
+from loopwright.data.contradictions import moment
+from loopwright.data.findings import Finding
+from loopwright.data.schema import Schema
+
+SHOWN = 3
+MOST_SEARCHES = 200
+"""Findings beyond these have no examples."""
+_LONGEST = 100
+ROW = "(row)"
+"""Number of the row, from 1, where the table has no key."""
+
+
+def with_examples(findings: Sequence[Finding], rows: pl.LazyFrame, schema: Schema) -> list[Finding]:
+    """The findings, each with rows that show it, where rows can."""
+    types = rows.collect_schema()
+    key = [name for name in (*schema.key, schema.time) if name in types]
+    searched = [(at, one) for at, found in enumerate(findings) if (one := condition(found, types)) is not None]
+    searched = [(at, one) for at, one in searched if not findings[at].examples][:MOST_SEARCHES]
+    numbered = rows if key else rows.with_row_index(ROW, offset=1)
+    beside = list(dict.fromkeys(key)) or [ROW]
+    wanted = []
+    for at, one in searched:
+        column = findings[at].column
+        shown = [*beside, *([column] if column is not None and column not in beside else [])]
+        wanted.append(numbered.filter(one).select(shown).head(SHOWN))
+    made = list(findings)
+    for (at, _), frame in zip(searched, pl.collect_all(wanted, engine="streaming"), strict=True):
+        made[at] = replace(findings[at], examples=told(frame))
+    return made
+
+
+def told(rows: pl.DataFrame) -> tuple[Mapping[str, Any], ...]:
+    """As JSON values."""
+    return tuple({name: _plain(value) for name, value in row.items()} for row in rows.iter_rows(named=True))
+
+
+def condition(found: Finding, types: Mapping[str, pl.DataType]) -> pl.Expr | None:
+    """True on the rows that a finding is about; None where it is about no single row."""
+    if found.column is None or found.column not in types:
+        return None
+    column, dtype = pl.col(found.column), types[found.column]
+    if found.kind in ("too many missing", "weights missing", "too few values"):
+        return _is_missing(column, dtype)
+    if found.values and found.kind == "near-constant":
+        return column.is_not_null() & (column.cast(pl.String) != found.values[0][0])
+    if found.values and (dtype == pl.String or dtype.is_integer()):
+        return column.cast(pl.String).is_in([value for value, _ in found.values])
+    if dtype.is_float() and found.kind in ("NaN", "infinity"):
+        return column.is_nan() if found.kind == "NaN" else column.is_infinite()
+    return _beyond(found, column, dtype)
+
+
+def _beyond(found: Finding, column: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    limit: pl.Expr | float | str | None = found.limit
+    if limit is None or found.kind not in _BEYOND:
+        return None
+    above = _BEYOND[found.kind]
+    if dtype == pl.String:
+        column = column.str.len_chars()
+    elif isinstance(dtype, pl.List | pl.Array):
+        column = column.list.len() if isinstance(dtype, pl.List) else column.arr.len()
+    elif dtype.is_temporal():
+        at = moment(str(limit))
+        limit = pl.lit(None if at is None else at.astimezone(UTC).replace(tzinfo=None), dtype=pl.Datetime("us"))
+        column = _naive(column, dtype)
+    elif not dtype.is_numeric():
+        return None
+    if above is None:
+        return column != limit
+    return column > limit if above else column < limit
+
+
+_BEYOND: Mapping[str, bool | None] = {
+    "number too big": True, "time too late": True, "text too long": True, "list too long": True,
+    "rows from the future": True, "number too small": False, "time too early": False, "text too short": False,
+    "list too short": False, "weights mismatched": False, "wrong shape": None,
+}  # fmt: skip
+
+
+def _naive(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """In UTC."""
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return column.cast(pl.Datetime("us"))
+
+
+def _is_missing(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.String:
+        return column.is_null() | (column == "")
+    return ~column.is_finite().fill_null(value=False) if dtype.is_float() else column.is_null()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
