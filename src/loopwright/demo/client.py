@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -33,11 +33,20 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
+    def get(self, path: str) -> Any:
+        """The answer's JSON, None for what is not there. Raises LoopwrightError for anything else but 200."""
+        return self._ask("GET", path, None)
+
     def post(self, path: str, body: object) -> Any:
-        """The answer's JSON. Raises LoopwrightError for anything but 200."""
-        self._connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        """As `get`, with a body."""
+        return self._ask("POST", path, json.dumps(body))
+
+    def _ask(self, method: str, path: str, body: str | None) -> Any:
+        self._connection.request(method, path, body, {"Content-Type": "application/json"})
         answer = self._connection.getresponse()
         content = answer.read()
+        if answer.status == 404 and method == "GET":
+            return None
         if answer.status != 200:
             raise LoopwrightError(
                 f"the gateway answered {answer.status}: {content.decode(errors='replace')[:500]}", where=path
@@ -48,6 +57,13 @@ class Client:
 @contextmanager
 def serving(project: Path, clock: Clock) -> Iterator[str]:
     """`lw serve` on a free port, as a process; its URL. Drained and ended afterwards."""
+    with starting(project, clock) as url:
+        yield url()
+
+
+@contextmanager
+def starting(project: Path, clock: Clock) -> Iterator[Callable[[], str]]:
+    """As `serving`, while other things go on: called, it waits until the gateway answers, and gives its URL."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
         command = [sys.executable, "-m", "loopwright.cli", "serve", "--port", "0", "--ready-file", str(ready)]
@@ -56,7 +72,7 @@ def serving(project: Path, clock: Clock) -> Iterator[str]:
                 [*command, "--project", str(project)], stdout=log, stderr=log, start_new_session=True
             )
             try:
-                yield _url(process, ready, Path(log.name), clock)
+                yield lambda: _url(process, ready, Path(log.name), clock)
             finally:
                 _end(process)
 
@@ -79,3 +95,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def follow(client: Client, loop: str, version: int, clock: Clock) -> None:
+    """Wait until the gateway serves that version. Raises LoopwrightError when it does not in time."""
+    begun = clock.monotonic()
+    while clock.monotonic() - begun < _PATIENCE_SECONDS:
+        told = client.get(f"/v1/loops/{loop}")
+        if told is not None and told["version"] == version:
+            return
+        clock.sleep(0.05)
+    raise LoopwrightError(f"the gateway does not serve {loop} v{version}", fix=f"see why: GET /v1/loops/{loop}")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from loopwright import demo, system
 from loopwright.core.version import Route, Version, VersionStatus
 from loopwright.data.table import Table
 from loopwright.demo import flights
-from loopwright.demo.client import Client, serving
+from loopwright.demo.client import Client, follow, starting
 from loopwright.errors import ModelError, StepError, TableNotFound
 from loopwright.judge.evaluate import evaluate
 from loopwright.judge.evaluation import interval, number
@@ -66,20 +68,22 @@ def play(
 
     `rows_each` takes only so many rows of every month, evenly. `serve_on(url)` is called at the end, the server up.
     """
-    begun = story.system.clock.monotonic()
+    clock, month = story.system.clock, story.months + 1
+    begun, begun_at = clock.monotonic(), clock.now()
     _append(story, rows_each)
-    version = _train(story, folder)
-    _promote(story, version)
-    month = story.months + 1
-    with serving(folder, story.system.clock) as url:
-        story.tell("Serving", f"\nServing {version.name} at {url}", url=url)
-        with Client(url) as client:
-            ids = _ask(story, client, _sample(flights.serving_rows(month), rows_each), month)
+    with starting(folder, clock) as url_of, ThreadPoolExecutor(1) as aside:
+        asked = aside.submit(lambda: _sample(flights.serving_rows(month), rows_each))
+        version = _train(story, folder)
+        _promote(story, version)
+        with Client(url_of()) as client:
+            follow(client, LOOP, version.number, clock)
+            story.tell("Serving", f"\nServing {version.name} at {url_of()}", url=url_of())
+            ids = _ask(story, client, asked.result(), month)
             _label(story, client, ids, month)
-        _judge_online(story, version, ids, month)
+        _judge_online(story, version, ids, begun_at)
         _summarise(story, version, begun)
         if serve_on is not None:
-            serve_on(url)
+            serve_on(url_of())
 
 
 def _append(story: Story, rows_each: int | None) -> None:
@@ -191,10 +195,10 @@ def _label(story: Story, client: Client, ids: dict[str, str], month: int) -> Non
     )
 
 
-def _judge_online(story: Story, version: Version, ids: dict[str, str], month: int) -> None:
+def _judge_online(story: Story, version: Version, ids: dict[str, str], since: datetime) -> None:
     """The same metric, on predictions that were served and labels that came."""
     asked, known = set(ids.values()), labels.newest(story.system.workspace, LOOP)
-    lines = reading.read(story.system.workspace, LOOP, version=version.number).lines
+    lines = reading.read(story.system.workspace, LOOP, since=since, version=version.number).lines
     pairs = [(line, known.of(line.id, line.key)) for line in lines if line.id in asked]
     told = [(label.label, line.probabilities["true"]) for line, label in pairs if label and line.probabilities]
     found = evaluate([int(late) for late, _ in told], [score for _, score in told], metrics=[version.metric])
@@ -202,7 +206,7 @@ def _judge_online(story: Story, version: Version, ids: dict[str, str], month: in
     story.summary |= {"online": online.value, "predictions": len(ids)}
     story.tell(
         "Measured",
-        f"  {version.metric} of what was served in {MONTHS[month - 1]}: {number(online.value)} "
+        f"  {version.metric} of what was served in {MONTHS[story.months]}: {number(online.value)} "
         f"{interval(online.low, online.high)}; when it was judged: {number(version.value)}",
         metric=version.metric,
         online=online.value,

@@ -35,6 +35,13 @@ class Read:
     torn: int
 
 
+class _Glance(msgspec.Struct, frozen=True):
+    """Of a line what tells whether it is asked for: a quarter of the time of reading it."""
+
+    at: datetime
+    version: int
+
+
 def read(
     workspace: Path,
     loop: str,
@@ -44,15 +51,15 @@ def read(
     version: int | None = None,
 ) -> Read:
     """The predictions of a loop, of one version or all."""
-    decoder, found, torn = msgspec.json.Decoder(Line), [], 0
+    glance, decoder, found, torn = msgspec.json.Decoder(_Glance), msgspec.json.Decoder(Line), [], 0
     for text in journal.lines(workspace / journal.FOLDER, loop):
         try:
-            line = decoder.decode(text)
+            seen = glance.decode(text)
+            if (since and seen.at < since) or (until and seen.at >= until) or version not in (None, seen.version):
+                continue
+            found.append(decoder.decode(text))
         except msgspec.MsgspecError:
             torn += 1
-            continue
-        if (not since or line.at >= since) and (not until or line.at < until) and version in (None, line.version):
-            found.append(line)
     if torn:
         _logger.warning("%d lines of the journal of %s are torn, and left out", torn, loop)
     return Read(sorted(found, key=_place), torn)
