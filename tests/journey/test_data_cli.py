@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.conftest import lw as in_a_process
-from tests.unit.bundles import a_bundle
+from tests.unit.bundles import Works, a_graph
 
 import loopwright
 from loopwright.cli import words
@@ -27,6 +26,8 @@ from loopwright.data.statistics import describe
 from loopwright.data.table import Table
 from loopwright.registry.register import register
 from loopwright.transform import bundle
+from loopwright.transform.columns import Column as Input
+from loopwright.transform.columns import Kind
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Done:
 
 
 Lw = Callable[..., Done]
+CONTRACT = Schema(
+    columns=(Column(name="x", kind="float", missing=True, least=-20.0, most=100.0),),
+    key=("flight_id",),
+    time="at",
+    label="late",
+    never=("carrier",),
+)
 START = datetime(2013, 1, 1, tzinfo=UTC)
 
 
@@ -69,31 +77,255 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = Table("flights", key="flight_id", time="at", label="late")
         for month in months:
             system.tables.append(table, month)
-        made = folder / "bundle"
-        a_bundle(made)
-        contract = Schema(
-            columns=(Column(name="x", kind="float", missing=False, least=-20.0, most=100.0),),
-            key=("flight_id",),
-            time="at",
-            label="late",
-            never=("carrier",),
-        )
-        (made / "schema.json").write_text(contract.to_json())
-        (made / "statistics.json").write_text(describe(months[0].lazy().select("x", "late")).to_json())
-        sealed = bundle.write(
-            made, name="flights", inputs=bundle.verify_inputs(made) if hasattr(bundle, "verify_inputs") else _inputs(),
-            task="regression", classes=[], parity={"rows": 1}, lineage={},
+        works = Works(system.stores, folder / "works")
+        works.version()
+        trained = folder / "bundle"
+        trained.mkdir()
+        (trained / "model.onnx").write_bytes(a_graph(0.5))
+        (trained / "schema.json").write_text(CONTRACT.to_json())
+        (trained / "statistics.json").write_text(describe(months[0].lazy().select("x", "late")).to_json())
+        manifest = bundle.write(
+            trained, name="flights", inputs=[Input(name="x", kind=Kind.NUMBER)], task="regression", classes=[],
+            parity={"rows": 1}, lineage={"run": "run-1"},
         )  # fmt: skip
-        _register(system, made, sealed)
+        register(
+            system.stores, trained, manifest, works.cause(), status=VersionStatus.ACCEPTED, run_id="run-1",
+            metric="r2", value=0.7, reason="",
+        )  # fmt: skip
     return folder
 
 
-def _inputs() -> list[Any]:
-    from loopwright.transform.columns import Column as Input
-    from loopwright.transform.columns import Kind
+@pytest.fixture
+def lw(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Lw:
+    """In a copy of the project, which has the files beside it."""
+    project = Path(shutil.copytree(made / "project", tmp_path / "project"))
+    for file in [*made.glob("*.csv"), *made.glob("*.parquet")]:
+        (project / file.name).symlink_to(file)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("COLUMNS", "100")
+    capsys.readouterr()
 
-    return [Input(name="x", kind=Kind.NUMBER)]
+    def run(*line: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["lw", "data", *line])
+        with pytest.raises(SystemExit) as end:
+            words.main()
+        told = capsys.readouterr()
+        return Done(int(end.value.code or 0), told.out, told.err)
+
+    return run
 
 
-def _register(system: loopwright.System, folder: Path, manifest: Any) -> None:
-    del VersionStatus
+# Describe
+
+
+@pytest.mark.parametrize("source", ["january.csv", "january.parquet", "./jan*.csv", "flights"])
+def test_a_table_and_files_are_described_alike(lw: Lw, source: str) -> None:
+    done = lw("describe", source)
+    assert (done.code, done.err) == (0, "")
+    rows = "9,000" if source == "flights" else "3,000"
+    assert f"{rows} rows, 5 columns" in done.out.split("\n")[0]
+    assert "carrier" in done.out
+    assert "\x1b" not in done.out
+
+
+def test_a_span_and_a_version_of_a_table_are_described(lw: Lw) -> None:
+    june = lw("describe", "flights", "--since", "2013-02-01", "--until", "2013-03-01", "--json").json
+    assert june["spans"][0]["name"] == "flights (since 2013-02-01, until 2013-03-01)"
+    assert june["spans"][0]["rows"] == 3000
+    first = lw("describe", "flights", "--version", "1", "--json").json
+    assert first["spans"][0]["rows"] == 3000
+    assert first["is_fine"]
+
+
+def test_the_rows_a_version_was_trained_on_are_described_from_its_bundle(lw: Lw) -> None:
+    done = lw("describe", "flights:2")
+    assert done.code == 0
+    assert done.out.startswith("training rows of flights:2: 3,000 rows, 2 columns")
+
+
+def test_two_sources_stand_side_by_side_on_a_page(lw: Lw) -> None:
+    done = lw("describe", "january.csv", "--against", "march.csv", "--page", "page.html")
+    assert done.code == 0
+    assert done.out.endswith("wrote page.html\n")
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "<th>january.csv</th><th>march.csv</th>" in page
+    lw("describe", "january.csv", "--against", "march.csv", "--page", "again.html")
+    assert Path("again.html").read_bytes() == Path("page.html").read_bytes()
+
+
+def test_files_are_described_where_there_is_no_workspace(made: Path, tmp_path: Path) -> None:
+    done = in_a_process("data", "describe", str(made / "january.csv"), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    assert "\x1b" not in done.stdout
+    done = in_a_process("data", "describe", "flight", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no table and no file 'flight'" in done.stderr
+
+
+def test_a_terminal_without_blocks_gets_plain_signs(made: Path, tmp_path: Path) -> None:
+    line = ("data", "describe", str(made / "january.csv"))
+    done = in_a_process(*line, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+
+
+# Validate
+
+
+def test_rows_like_those_before_are_fine(lw: Lw) -> None:
+    done = lw("validate", "february.csv", "--against", "january.csv")
+    assert done.code == 0, done.out
+    assert "nothing was found" in done.out
+
+
+def test_errors_give_their_own_exit_code(lw: Lw) -> None:
+    assert lw("schema", "january.csv", "--output", "schema.toml").code == 0
+    pl.read_csv("february.csv").drop("carrier").write_csv("less.csv")
+    done = lw("validate", "less.csv", "--schema", "schema.toml")
+    assert done.code == 3
+    assert "error: 'carrier' is not there" in done.out
+    told = lw("validate", "less.csv", "--schema", "schema.toml", "--json")
+    assert told.code == 3
+    assert [one["kind"] for one in told.json["findings"]] == ["missing column"]
+
+
+def test_a_table_is_held_against_its_own_roles(lw: Lw) -> None:
+    march = pl.read_parquet("march.parquet")
+    pl.concat([march, march.head(2)]).write_parquet("twice.parquet")
+    done = lw("validate", "twice.parquet", "--against", "flights", "--against-until", "2013-02-01")
+    assert done.code == 3
+    assert "2 keys ('flight_id') stand for more than one row" in done.out
+
+
+def test_a_version_brings_its_contract(lw: Lw) -> None:
+    pl.read_parquet("january.parquet").with_columns(pl.col("x") + 200).write_parquet("hot.parquet")
+    told = lw("validate", "hot.parquet", "--against", "flights:2", "--json").json
+    kinds = {one["kind"] for one in told["findings"]}
+    assert "number too big" in kinds
+    assert not told["is_fine"]
+    assert [one["name"] for one in told["drift"]["columns"] if one["standing"] == "suspected"] == ["x"]
+
+
+def test_without_a_schema_only_what_is_wrong_anywhere_is_found(lw: Lw) -> None:
+    pl.read_csv("january.csv").with_columns(one=1).write_csv("one.csv")
+    done = lw("validate", "one.csv")
+    assert done.code == 0
+    assert "1 warning\nwarning: 'one' has one value in every row" in done.out
+
+
+# Drift
+
+
+def test_what_did_not_move_is_fine_and_what_did_is_named(lw: Lw) -> None:
+    assert lw("drift", "february.csv", "--against", "january.csv").code == 0
+    done = lw("drift", "march.parquet", "--against", "january.csv")
+    assert done.code == 3
+    assert "1 suspected, 3 steady" in done.out  # times only move on, and are left out
+    assert "\nx " in done.out
+
+
+def test_a_span_of_a_table_against_an_earlier_one(lw: Lw) -> None:
+    line = ("drift", "flights", "--since", "2013-03-01", "--against", "flights", "--against-until", "2013-03-01")
+    told = lw(*line, "--page", "drift.html", "--json")
+    assert told.code == 3
+    assert {one["name"]: one["standing"] for one in told.json["drift"]["columns"]} == {
+        "x": "suspected", "carrier": "steady", "late": "steady",
+    }  # fmt: skip
+    assert "<script" not in Path("drift.html").read_text(encoding="utf-8")
+
+
+def test_a_table_against_the_rows_a_version_was_trained_on(lw: Lw) -> None:
+    done = lw("drift", "march.csv", "--against", "flights:2")
+    assert done.code == 3
+    assert "against training rows of flights:2: 3,000 rows" in done.out
+
+
+# Schemas
+
+
+def test_a_schema_is_written_once_and_not_over_what_was_edited(lw: Lw) -> None:
+    assert lw("schema", "flights", "--output", "schema.toml").out == "wrote schema.toml: 5 columns\n"
+    assert read(Path("schema.toml")).key == ("flight_id",)
+    assert lw("schema", "flights", "--output", "schema.toml").out == "schema.toml stays as it is\n"
+    edited = Path("schema.toml").read_text().replace("closed = true", "closed = false")
+    Path("schema.toml").write_text(edited)
+    refused = lw("schema", "flights", "--output", "schema.toml")
+    assert refused.code == 2
+    assert "--diff" in refused.err
+    assert "--force" in refused.err
+    assert Path("schema.toml").read_text() == edited
+    diff = lw("schema", "flights", "--output", "schema.toml", "--diff")
+    assert (diff.code, diff.out) == (0, "carrier: other values a finding was no, is yes\n")
+    assert Path("schema.toml").read_text() == edited
+    assert lw("schema", "flights", "--output", "schema.toml", "--force").code == 0
+    assert read(Path("schema.toml")).column("carrier").closed
+
+
+def test_a_schema_is_printed_where_no_file_is_named(lw: Lw) -> None:
+    done = lw("schema", "january.csv", "--label", "late")
+    assert "[columns.carrier]" in done.out
+    assert 'label = "late"' in done.out
+    assert lw("schema", "january.csv", "--json").json["columns"][0]["name"] == "flight_id"
+    assert "did you mean 'late'?" in lw("schema", "january.csv", "--label", "lat").err
+
+
+def test_what_was_found_is_accepted_by_its_line(lw: Lw) -> None:
+    lw("schema", "january.csv", "--output", "schema.toml")
+    pl.read_csv("february.csv").with_columns(carrier=pl.lit("ZZ"), late=True).write_csv("odd.csv")
+    line = ("validate", "odd.csv", "--schema", "schema.toml", "--json")
+    before = lw(*line).json["findings"]
+    assert {one["kind"] for one in before} >= {"value out of domain", "constant"}
+    lines = [one["accept"] for one in before if "accept" in one]
+    done = lw("accept", *lines, "--schema", "schema.toml", "--because", "one airline is left")
+    assert done.code == 0, done.err
+    assert done.out.endswith("wrote schema.toml\n")
+    assert lw(*line).json["findings"] == []
+    kept = read(Path("schema.toml")).acceptances
+    assert [one.why for one in kept] == ["one airline is left"] * len(lines)
+    assert "\x1b" not in done.out
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "what", "fix"),
+    [
+        (("describe", "flight"), 2, "there is no table and no file 'flight'", "did you mean 'flights'?"),
+        (("describe", "nothing.csv"), 1, "no such file", "check the path"),
+        (("describe", "no*.csv"), 1, "no file matches", "check the pattern"),
+        (("describe", "january.csv", "--since", "2013-01-01"), 2, "'january.csv' is no table", "leave --since"),
+        (("describe", "flights", "--since", "yesterday"), 2, "'yesterday' is no time", "--since 2013-06-01"),
+        (("describe", "flights:9"), 2, "flights", "flights"),
+        (("drift", "january.csv", "--against", "flights:1"), 2, "has no statistics", "compare with a table"),
+        (("drift", "january.csv"), 2, "--against", "--help"),
+        (("describe", "january.csv", "--against-version", "3"), 2, "without --against", "--against SOURCE"),
+        (("validate", "january.csv", "--schema", "no.toml"), 2, "there is no schema 'no.toml'", "lw data schema"),
+        (("describe", "january.csv", "--page", "no/page.html"), 2, "there is no folder 'no'", "make it first"),
+        (("describe", "january.csv", "--page", "january.csv"), 2, "no name of a page", "--page january.html"),
+        (("accept", "nonsense", "--schema", "s.toml", "--because", "x"), 1, "cannot be read", "name a file"),
+        (("descibe", "january.csv"), 2, "describe", "--help"),
+    ],
+)
+def test_what_is_wrong_says_what_and_what_to_do(lw: Lw, line: tuple[str, ...], code: int, what: str, fix: str) -> None:
+    done = lw(*line)
+    assert (done.code, done.out) == (code, "")
+    assert what in done.err
+    assert fix in done.err
+
+
+def test_a_line_that_is_none_changes_nothing(lw: Lw) -> None:
+    lw("schema", "january.csv", "--output", "schema.toml")
+    before = Path("schema.toml").read_bytes()
+    for line in ("nonsense", "columns.carrier.closd = true", "columns.carrier.closed = 7", "leest_rows = 3"):
+        done = lw("accept", "least_rows = 2", line, "--schema", "schema.toml", "--because", "x")
+        assert done.code in (1, 2), line
+        assert "to do:" in done.err
+    assert lw("accept", "least_rows = 2", "--schema", "schema.toml", "--because", " ").code == 2
+    assert Path("schema.toml").read_bytes() == before
+
+
+def test_errors_are_json_for_machines(lw: Lw) -> None:
+    done = lw("describe", "nothing.csv", "--json")
+    assert done.json["error"]["what"] == "no such file"

@@ -52,7 +52,20 @@ def _spans(function: F) -> F:
 
 def _page(function: F) -> F:
     path = click.Path(path_type=Path, dir_okay=False)
-    return click.option("--page", type=path, metavar="FILE", help="Write all of it as one HTML page.")(function)
+    told = "Write all of it as one HTML page."
+    return click.option("--page", type=path, metavar="FILE.html", callback=_writable, help=told)(function)
+
+
+def _writable(ctx: click.Context, parameter: click.Parameter, page: Path | None) -> Path | None:
+    """Told before the work, and so that no slip writes over the data."""
+    del ctx, parameter
+    if page is not None and page.suffix not in (".html", ".htm"):
+        raise UsageError(
+            f"{page} is no name of a page", where="--page", fix=f"write --page {page.with_suffix('.html')}"
+        )
+    if page is not None and not page.parent.is_dir():
+        raise UsageError(f"there is no folder {str(page.parent)!r}", fix="make it first, or name another file")
+    return page
 
 
 _SCHEMA = click.option("--schema", "schema_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
@@ -236,8 +249,6 @@ def _read_schema(file: Path | None) -> Schema | None:
 def _show(report: Report, title: str, page: Path | None, *, as_json: bool) -> int:
     """In the form that was asked for; the exit code tells whether all is well."""
     if page is not None:
-        if not page.parent.is_dir():
-            raise UsageError(f"there is no folder {str(page.parent)!r}", fix="make it first, or name another file")
         draft = page.with_name(f"{page.name}.new")
         draft.write_text(report.page(title), encoding="utf-8")
         draft.replace(page)

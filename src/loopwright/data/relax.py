@@ -41,6 +41,7 @@ def widened(schema: Schema, line: str) -> Schema:
     told = schema.to_dict()
     kept = {name: value for name, value in told.items() if name not in ("columns", "format")}
     made = Schema.from_dict({**kept, **found, "format": schema.format, "columns": told["columns"]})
+    made = replace(made, accepted=tuple(sorted({*schema.accepted, *made.accepted})))
     for name, fields in columns.items():
         made = _with(made, name, fields)
     return made
@@ -60,4 +61,6 @@ def _widened(column: Column, fields: Mapping[str, Any]) -> Column:
         return column_of({"name": column.name, **told, **fields})
     given = column_of({"name": column.name, "kind": column.kind, "missing": column.missing, **fields})
     made = replace(column, **{one: getattr(given, one) for one in fields})
+    if "accepted" in fields:  # each line knows only the kinds that were accepted before it was told
+        made = replace(made, accepted=tuple(sorted({*column.accepted, *given.accepted})))
     return replace(made, missing=True) if made.most_missing else made
