@@ -213,7 +213,7 @@ def train(ingest: Rows, split: Parts, search: Searched, training: Train, context
 
     data = _data(ingest, _part(ingest, split, context, TRAIN, VALIDATION), context.seed)
     model = training(data, **search.parameters)
-    if hasattr(model, "fit"):  # it is fitted again, on what the graph of its transform gives
+    if hasattr(model, "fit"):  # checked on all its rows, and fitted again where rounding would show
         weights: dict[str, Any] = {} if data.weights is None else {"sample_weight": data.weights}
         exported = to_graph(model, data.raw.select(ingest.features), data.y, **weights)
     else:  # a network or a graph is taken as it is: its rows tell the types

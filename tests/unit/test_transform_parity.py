@@ -110,8 +110,10 @@ def test_a_bare_model_takes_columns_of_numbers(model: Any) -> None:
     fitted = clone(model).fit(Inputs.of(frame).frame(frame).to_numpy(), target)
     report = compared(export(fitted, frame, target), frame)
     assert report.refused == 0
-    with pytest.raises(DeclarationError, match="bare model cannot take the string column 'carrier'"):
+    with pytest.raises(DeclarationError, match="on 3 columns without names, and the table has 6"):
         export(fitted, flights(), target)
+    with pytest.raises(DeclarationError, match="bare model cannot take the string column 'carrier'"):
+        export(fitted, flights().select("carrier", "value", "weekend"), target)
 
 
 def test_what_python_refuses_is_counted_and_named() -> None:

@@ -13,6 +13,7 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.calibration import CalibratedClassifierCV  # type: ignore[import-untyped]
 from sklearn.cluster import KMeans  # type: ignore[import-untyped]
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer  # type: ignore[import-untyped]
+from sklearn.decomposition import PCA  # type: ignore[import-untyped]
 from sklearn.dummy import DummyClassifier  # type: ignore[import-untyped]
 from sklearn.ensemble import (  # type: ignore[import-untyped]
     HistGradientBoostingClassifier,
@@ -204,9 +205,12 @@ def test_timestamps_reach_a_model_through_the_calendar_only() -> None:
 
 
 def test_fit_parameters_that_the_model_does_not_know_are_told() -> None:
-    model = LogisticRegression().fit(ROWS.cast(pl.Float32).to_numpy(), LATE)
+    rows = flights(3000).select("distance", "value").cast(pl.Float32).fill_null(1)
+    late = (rows["distance"] + np.random.default_rng(0).normal(size=3000) * 300 > 800).to_numpy()
+    before = make_column_transformer((PCA(), ["distance", "value"]))
+    model = make_pipeline(before, HistGradientBoostingClassifier(max_iter=60)).fit(rows, late)
     with pytest.raises(DeclarationError, match=r"(?s)could not be fitted again.*such as sample_weight"):
-        export(model, ROWS, LATE, weight=[1])
+        export(model, rows, late, weight=[1])
 
 
 def test_every_refusal_says_where_and_what_to_do() -> None:

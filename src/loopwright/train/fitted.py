@@ -25,20 +25,13 @@ class Said:
 
 def said(model: Any, data: TrainingData, rows: pl.DataFrame) -> Said:
     """Of a scikit-learn model by asking it, of any other by its graph. Raises `DeclarationError` for no model."""
-    frame = data.inputs.frame(rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if hasattr(model, "predict_proba"):
-            classes = tuple(np.asarray(model.classes_).tolist())
-            found = np.asarray(model.predict_proba(frame), dtype=np.float64)
-            binary = len(classes) == 2
-            return Said(
-                task="binary" if binary else "multiclass", classes=classes, scores=found[:, 1] if binary else found
-            )
+            return _classified(model, data, rows)
         if hasattr(model, "predict") and not hasattr(model, "classes_"):
-            return Said(
-                task="regression", classes=(), scores=np.asarray(model.predict(frame), dtype=np.float64).ravel()
-            )
+            values = model.predict(_taken(model, data, rows))
+            return Said(task="regression", classes=(), scores=np.asarray(values, dtype=np.float64).ravel())
     from loopwright.transform.export import export  # the converters: most models need none here
 
     exported = export(model, data.raw.select(column.name for column in data.inputs.columns), data.y)
@@ -46,3 +39,21 @@ def said(model: Any, data: TrainingData, rows: pl.DataFrame) -> Said:
         exported.graph.SerializeToString(), data.inputs.columns, exported.task, exported.classes
     )
     return Said(task=exported.task, classes=exported.classes, scores=predictor.run(data.inputs.feed(rows)).scores)
+
+
+def _classified(model: Any, data: TrainingData, rows: pl.DataFrame) -> Said:
+    """By the target's classes, which the model may know as numbers."""
+    from loopwright.transform.classes import is_encoded  # scikit-learn: not where all is reused
+    from loopwright.transform.exported import target_of
+
+    target = target_of(data.y, None, classifies=True)
+    is_encoded(model, target)
+    found = np.asarray(model.predict_proba(_taken(model, data, rows)), dtype=np.float64)
+    return Said(task=target.task, classes=target.classes, scores=found[:, 1] if target.task == "binary" else found)
+
+
+def _taken(model: Any, data: TrainingData, rows: pl.DataFrame) -> pl.DataFrame:
+    """The columns that the model was fitted on."""
+    from loopwright.transform.taken import taken
+
+    return data.inputs.frame(rows).select(taken(model, data.inputs))

@@ -2,5 +2,6 @@
 
 A pure library: no store, no clock, no network. Heavy libraries (extra `models`) load with the module that needs them,
 never with this one; bundle and predictor need only NumPy and ONNX Runtime.
-Whoever fits with sample weights must pass them to `export` too, because the final model is fitted again there.
+What `export` gives is the model that it was given. Where rounding makes it fit the final model again, that must come
+out close to it: whoever fits with sample weights passes them to `export` too.
 """

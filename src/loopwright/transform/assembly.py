@@ -1,11 +1,13 @@
 """How two graphs become one, with the inputs and outputs that every model here has.
 
 Inputs: one a column, of shape (rows, 1), used or not. Outputs: `label` (rows,) and `probabilities` (rows, classes), or
-`value` (rows,). Nothing is learned here.
+`value` (rows,). Nothing is learned here. Until `finish`, a column is called by its place: converters make other names
+of those that are no identifiers, and have names of their own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,21 +46,39 @@ def matrix_of(transform_graph: onnx.ModelProto, inputs: Inputs, feed: Feed) -> A
     """What the model is fitted on: the transform's output as float32, shape (rows, features)."""
     content = transform_graph.SerializeToString()
     running = session(content)
-    known = {one.name for one in running.get_inputs()}
-    raw = {column.name: feed[column.input] for column in inputs.columns if column.name in known}
-    return np.asarray(run(running, None, raw, in_pieces=splits(content))[0], dtype=np.float32)
+    raw = by_place(inputs, feed)
+    given = {one.name: raw[one.name] for one in running.get_inputs()}
+    return np.asarray(run(running, None, given, in_pieces=splits(content))[0], dtype=np.float32)
 
 
-def side_by_side(inputs: Inputs) -> onnx.ModelProto:
-    """Numbers as they are, in the order of the columns: what a bare model sees."""
-    for column in inputs.columns:
-        if column.kind is not Kind.NUMBER:
+def places(inputs: Inputs) -> dict[str, str]:
+    """What each column is called in a graph that is not finished.
+
+    >>> places(Inputs.from_dict([{"name": "petal (cm)", "kind": "number"}]))
+    {'petal (cm)': 'column_0'}
+    """
+    return {column.name: f"column_{place}" for place, column in enumerate(inputs.columns)}
+
+
+def by_place(inputs: Inputs, feed: Feed) -> Feed:
+    """A feed for a graph that is not finished."""
+    called = places(inputs)
+    return {called[column.name]: feed[column.input] for column in inputs.columns}
+
+
+def side_by_side(inputs: Inputs, taken: Sequence[str] | None = None) -> onnx.ModelProto:
+    """Numbers as they are, of all columns or of those named, in that order: what a bare model sees."""
+    kinds = {column.name: column.kind for column in inputs.columns}
+    wanted = list(kinds) if taken is None else list(taken)
+    for name in wanted:
+        if kinds[name] is not Kind.NUMBER:
             raise DeclarationError(
-                f"a bare model cannot take the {column.kind.value} column {column.name!r}",
+                f"a bare model cannot take the {kinds[name].value} column {name!r}",
                 where="what train() returns",
                 fix="put a ColumnTransformer with OrdinalEncoder, OneHotEncoder or Calendar before it",
             )
-    names = [column.name for column in inputs.columns]
+    called = places(inputs)
+    names = [called[name] for name in wanted]
     node = helper.make_node("Concat", names, ["loopwright/features"], axis=1)
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in names]
     result = [helper.make_tensor_value_info("loopwright/features", TensorProto.FLOAT, [None, len(names)])]
@@ -67,7 +87,7 @@ def side_by_side(inputs: Inputs) -> onnx.ModelProto:
 
 
 def merge(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:
-    """The two graphs joined; raw column names stay, all else is prefixed so that nothing can meet."""
+    """The two graphs joined; the columns' places stay, all else is prefixed so that nothing can meet."""
     first = compose.add_prefix(first, "transform/", rename_inputs=False)
     second = compose.add_prefix(second, "model/")
     matrix = first.graph.output[0]
@@ -94,8 +114,7 @@ def classify(model: onnx.ModelProto, scores: str, width: int, classes: tuple[Lab
         found = add("Concat", other, add("Sigmoid", flat) if logits else flat, axis=1)
     else:
         found = add("Softmax", flat, axis=1) if logits else add("Identity", flat)
-    labels = add.constant(np.asarray(classes, dtype=object if isinstance(classes[0], str) else None))
-    label = add("Gather", labels, add("ArgMax", found, axis=1, keepdims=0))
+    label = add("Gather", add.constant(_listed(classes)), add("ArgMax", found, axis=1, keepdims=0))
     del model.graph.output[:]
     element = label_element(classes)
     model.graph.output.append(helper.make_tensor_value_info(label, element, [None]))
@@ -138,6 +157,29 @@ def finish(model: onnx.ModelProto, inputs: Inputs, task: Task, classes: tuple[La
     return model
 
 
+def decode_label(model: onnx.ModelProto, classes: tuple[Label, ...]) -> None:
+    """Make the first output, the number of a class, that class."""
+    add, found = _Adding(model.graph), model.graph.output[0]
+    named = add("Gather", add.constant(_listed(classes)), add("Cast", found.name, to=TensorProto.INT64))
+    found.CopyFrom(helper.make_tensor_value_info(named, label_element(classes), [None]))
+
+
+def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Inputs, by another name; within branches and loops too."""
+    for one in graph.input:
+        one.name = names.get(one.name, one.name)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                rename(inner, names)
+
+
+def _listed(classes: tuple[Label, ...]) -> Array:
+    return np.asarray(classes, dtype=object if isinstance(classes[0], str) else None)
+
+
 def label_element(classes: tuple[Label, ...]) -> int:
     if all(isinstance(one, bool) for one in classes):
         return int(TensorProto.BOOL)
@@ -173,11 +215,9 @@ def _sigmoid(values: Array) -> Array:
 
 
 def _name_inputs(graph: onnx.GraphProto, inputs: Inputs) -> None:
-    """Columns called like an output are renamed; every column is an input, used or not."""
-    renamed = {column.name: column.input for column in inputs.columns if column.input != column.name}
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            node.input[index] = renamed.get(name, name)
+    """Columns get their names; every one is an input, used or not."""
+    called = places(inputs)
+    rename(graph, {called[column.name]: column.input for column in inputs.columns})
     del graph.input[:]
     for column in inputs.columns:
         graph.input.append(helper.make_tensor_value_info(column.input, ELEMENTS[column.kind], [None, 1]))

@@ -8,6 +8,8 @@ from enum import StrEnum
 MISSING_TIME = -(2**63)
 """What stands for a missing timestamp in the graph; any other is microseconds since 1970 in UTC."""
 OUTPUTS = ("label", "probabilities", "value")
+_WITHIN = ("column:", "loopwright/", "model/", "transform/")
+"""So begins what a graph calls its own parts."""
 
 
 class Kind(StrEnum):
@@ -29,5 +31,6 @@ class Column:
 
     @property
     def input(self) -> str:
-        """The name in the graph: the column's own, unless an output is called so."""
-        return f"column:{self.name}" if self.name in OUTPUTS else self.name
+        """The name in the graph: the column's own, unless a graph has no such name, or calls something else so."""
+        taken = not self.name or self.name in OUTPUTS or self.name.startswith(_WITHIN)
+        return f"column:{self.name}" if taken else self.name

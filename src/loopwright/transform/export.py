@@ -1,45 +1,39 @@
-"""What train() returns as one ONNX graph from raw columns to the prediction, right by construction.
+"""What train() returns as one ONNX graph from raw columns to the prediction: the model that was returned, and no other.
 
-A scaler before trees would move values across their split thresholds by float32's rounding. So the transform is
-exported first and run through ONNX Runtime; the final model is fitted *again*, on exactly that output; the two graphs
-are merged. What the graph computes is then what the model was fitted on. The graph, and the model fitted again, are the
-result: the estimator given is only read. A PyTorch module has no thresholds at which rounding matters: it is exported
-as it is. An ONNX graph is taken as it is.
+A fitted estimator is converted as it is, and its graph joined to its transform's. Where the graph gives what the user's
+own Python model gives on training rows, that is the export: on whichever columns, rows, weights and labels it was
+fitted. Where it does not, because float32's rounding in the transform moves values across the thresholds of trees, the
+final model is fitted *again*, on what ONNX Runtime gives for the transform; the graph then computes what that model was
+fitted on. A model fitted again must be close to the one returned: otherwise it is refused, because what made that one
+cannot be done again here. The estimator given is only read. A PyTorch module has no thresholds at which rounding
+matters: it is exported as it is. An ONNX graph is taken as it is.
 """
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+import numpy as np
 import onnx
-from onnx import TensorProto
-from skl2onnx import to_onnx  # type: ignore[import-untyped]
-from skl2onnx.common.data_types import (  # type: ignore[import-untyped]
-    FloatTensorType,
-    Int64TensorType,
-    StringTensorType,
-)
+import polars as pl
 from sklearn.base import is_classifier  # type: ignore[import-untyped]
 from sklearn.pipeline import Pipeline  # type: ignore[import-untyped]
 
 from loopwright.errors import DeclarationError
 from loopwright.transform import graphs, torch
-from loopwright.transform.assembly import FEATURES, IR_VERSION, OPSET, finish, matrix_of, merge, opsets, side_by_side
+from loopwright.transform.agreement import COMPARED_ROWS, disagreement, distance, drawn
+from loopwright.transform.asking import Asking
+from loopwright.transform.assembly import decode_label, finish, matrix_of, merge
+from loopwright.transform.classes import check_order, is_encoded, numbered
+from loopwright.transform.conversion import at_one_opset, final_graph, transform_graph
 from loopwright.transform.converters import register
-from loopwright.transform.exported import Exported, Model, target_of
-from loopwright.transform.inputs import Frame, Inputs, Kind
+from loopwright.transform.exported import Exported, Model, Target, target_of
+from loopwright.transform.inputs import Array, Frame, Inputs
 from loopwright.transform.refit import fit_again, split
-from loopwright.transform.refusals import Estimator, refuse, refuse_final, refused
+from loopwright.transform.refusals import Estimator, refuse, refuse_final
+from loopwright.transform.taken import knows_names, taken
 
-_TENSORS = {Kind.STRING: StringTensorType, Kind.NUMBER: FloatTensorType, Kind.TIME: Int64TensorType}
-_CONVERSION = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError)
-_MOVES = {"Identity", "Concat", "Gather", "ArrayFeatureExtractor", "Split", "Slice", "Reshape", "Transpose", "Flatten"}
-_CALENDAR = {"Equal", "Min"}
-_GREW = {"TreeEnsembleClassifier", "TreeEnsembleRegressor"}
-"""Converters write them for ai.onnx.ml 1, although told 3, which but lets their numbers be doubles too."""
+_TRIED_ROWS = 2
 
 
 def export(model: Model, rows: Frame, target: object, *, task: str | None = None, **fit_parameters: object) -> Exported:
@@ -47,7 +41,8 @@ def export(model: Model, rows: Frame, target: object, *, task: str | None = None
 
     Takes a fitted scikit-learn, LightGBM or XGBoost estimator, bare or last in a pipeline or search; a
     `torch.nn.Module`, bare or as (fitted transform, module); an ONNX graph. `fit_parameters` (sample_weight=...) go to
-    the final estimator's `fit`. Raises `DeclarationError` naming what cannot be exported, `DataError` for the target.
+    the final estimator's `fit`, where it is fitted again. Raises `DeclarationError` naming what cannot be exported,
+    `DataError` for the target, `ParityFailed` for a model that takes none of the rows.
     """
     if torch.is_network(model):
         return _network(model, rows, target, task, fit_parameters)
@@ -57,26 +52,105 @@ def export(model: Model, rows: Frame, target: object, *, task: str | None = None
     return _estimator(model, rows, target, task, fit_parameters)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What train() returned, taken apart; `encoded` where it knows the target's classes by number."""
+
+    transform: Estimator | None
+    final: Estimator
+    inputs: Inputs
+    target: Target
+    taken: tuple[str, ...]
+    encoded: bool
+    transform_graph: onnx.ModelProto
+
+    @classmethod
+    def of(cls, estimator: Estimator, rows: Frame, target: object, task: str | None) -> _Given:
+        transform, final = split(estimator)
+        refuse(transform)
+        refuse_final(final)
+        inputs, known = Inputs.of(rows), target_of(target, task, classifies=is_classifier(final))
+        columns = taken(final if transform is None else transform, inputs)
+        return cls(
+            transform=transform,
+            final=final,
+            inputs=inputs,
+            target=known,
+            taken=columns,
+            encoded=is_encoded(final, known),
+            transform_graph=transform_graph(transform, inputs, columns),
+        )
+
+    @property
+    def labels(self) -> Array:
+        """As the final model learns them."""
+        return numbered(self.target) if self.encoded else self.target.values
+
+    def matrix(self, rows: pl.DataFrame) -> Array:
+        return matrix_of(self.transform_graph, self.inputs, self.inputs.feed(rows))
+
+    def exported(self, final: Model, graph: onnx.ModelProto | None, *, reads_graph: bool) -> Exported:
+        """The Python model, with the graph of the final one if there is one yet."""
+        return Exported(
+            graph=onnx.ModelProto() if graph is None else self._whole(graph),
+            inputs=self.inputs,
+            task=self.target.task,
+            classes=self.target.classes,
+            transform=self.transform,
+            transform_graph=self.transform_graph,
+            estimator=final,
+            taken=self.taken,
+            by_name=self.transform is not None or knows_names(self.final, self.inputs),
+            reads_graph=reads_graph,
+        )
+
+    def _whole(self, final: onnx.ModelProto) -> onnx.ModelProto:
+        if self.encoded:
+            decode_label(final, self.target.classes)
+        return finish(merge(self.transform_graph, final), self.inputs, self.target.task, self.target.classes)
+
+
 def _estimator(
     estimator: Estimator, rows: Frame, target: object, task: str | None, parameters: dict[str, object]
 ) -> Exported:
     register()
-    transform, final = split(estimator)
-    refuse(transform)
-    refuse_final(final)
-    inputs, known = Inputs.of(rows), target_of(target, task, classifies=is_classifier(final))
-    transform_graph = _transform_graph(transform, inputs)
-    matrix = matrix_of(transform_graph, inputs, inputs.feed(rows))
-    final = fit_again(final, matrix, known.values, _own(estimator, parameters))
-    merged = merge(transform_graph, _final_graph(final, matrix.shape[1]))
-    return Exported(
-        graph=finish(merged, inputs, known.task, known.classes),
-        inputs=inputs,
-        task=known.task,
-        classes=known.classes,
-        transform=transform,
-        transform_graph=transform_graph,
-        estimator=final,
+    given = _Given.of(estimator, rows, target, task)
+    frame = given.inputs.frame(rows)
+    own, why = _as_it_is(given, frame)
+    return _again(given, own, frame, _own(estimator, parameters), why) if why else own
+
+
+def _as_it_is(given: _Given, frame: pl.DataFrame) -> tuple[Exported, str]:
+    """The model as it was returned; and why its graph is not it, nothing where it is."""
+    python = given.exported(given.final, None, reads_graph=False)
+    if given.encoded:
+        some = drawn(len(frame), COMPARED_ROWS)
+        said = Asking(python)(frame[some.tolist()])
+        check_order(said.predictions, given.target.values[some][said.kept], given.target)
+    try:
+        graph = final_graph(given.final, given.matrix(frame.head(_TRIED_ROWS)).shape[1])
+    except DeclarationError as error:
+        return python, str(error.fix)
+    own = given.exported(given.final, graph, reads_graph=False)
+    return own, disagreement(own, frame)
+
+
+def _again(given: _Given, own: Exported, frame: pl.DataFrame, parameters: dict[str, object], why: str) -> Exported:
+    """The model fitted again on what the graph of the transform gives; with the weights first, if there are any."""
+    matrix, nearest = given.matrix(frame), np.inf
+    for tried in (parameters, {}) if parameters else ({},):
+        final = fit_again(given.final, matrix, given.labels, tried)
+        again = given.exported(final, final_graph(final, matrix.shape[1]), reads_graph=True)
+        apart = distance(own, again, frame)
+        if apart.is_small:
+            return again
+        nearest = min(nearest, apart.mean)
+    raise DeclarationError(
+        f"train() returned a model that differs from the same model fitted on all rows and columns (mean difference"
+        f" {nearest:.3g}, allowed {apart.limit}); its graph cannot be made as it is, because {why}",
+        where="what train() returns",
+        fix="put the choice of columns, weights and the target's transform into the pipeline, or drop the scaler before"
+        " the trees",
     )
 
 
@@ -89,18 +163,21 @@ def _network(model: Model, rows: Frame, target: object, task: str | None, parame
         transform = last if transform is None else Pipeline([("before", transform), ("last", last)])
         refuse(transform)
     inputs, known = Inputs.of(rows), target_of(target, task)
-    transform_graph = _transform_graph(transform, inputs)
-    matrix = matrix_of(transform_graph, inputs, inputs.feed(rows))
-    network = torch.Network.of(module, matrix, known)
-    merged = merge(transform_graph, _at_one_opset(network.graph()))
+    columns = taken(transform, inputs)
+    first = transform_graph(transform, inputs, columns)
+    network = torch.Network.of(module, matrix_of(first, inputs, inputs.feed(rows)), known)
+    merged = merge(first, at_one_opset(network.graph()))
     return Exported(
         graph=finish(merged, inputs, known.task, known.classes),
         inputs=inputs,
         task=known.task,
         classes=known.classes,
         transform=transform,
-        transform_graph=transform_graph,
+        transform_graph=first,
         estimator=network,
+        taken=columns,
+        by_name=transform is not None,
+        reads_graph=True,
     )
 
 
@@ -115,91 +192,3 @@ def _own(estimator: Estimator, parameters: dict[str, object]) -> dict[str, objec
     """Named as for the whole pipeline's fit, or as for the final model's."""
     last = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
     return {name.removeprefix(last): value for name, value in parameters.items()}
-
-
-def _transform_graph(transform: Estimator | None, inputs: Inputs) -> onnx.ModelProto:
-    if transform is None:
-        return side_by_side(inputs)
-    types = [(column.name, _TENSORS[column.kind]([None, 1])) for column in inputs.columns]
-    graph = _converted(transform, types, {})
-    output = graph.graph.output[0]
-    numbers = output.type.tensor_type.elem_type in (TensorProto.FLOAT, TensorProto.INT64)
-    if len(graph.graph.output) != 1 or not numbers:
-        raise DeclarationError(
-            "the transform lets strings or several matrices through to the model",
-            where="what train() returns",
-            fix="encode every string (OneHotEncoder, OrdinalEncoder) and timestamp (Calendar), or drop the column",
-        )
-    for name in inputs.named(Kind.TIME):
-        _refuse_raw_time(graph.graph, name)
-    return graph
-
-
-def _refuse_raw_time(graph: onnx.GraphProto, name: str) -> None:
-    """Microseconds as float32 would be minutes off. Only `Calendar` may read them, however they are moved around."""
-    moved = {name}
-    for node in graph.node:
-        reads = moved & set(node.input)
-        if reads and node.op_type in _MOVES:
-            moved |= set(node.output)
-        elif reads and node.op_type not in _CALENDAR:
-            raise _raw_time(name)
-    if moved & {one.name for one in graph.output}:
-        raise _raw_time(name)
-
-
-def _raw_time(name: str) -> DeclarationError:
-    return DeclarationError(
-        f"the transform lets the timestamp {name!r} through to the model as a number",
-        where="what train() returns",
-        fix="put Calendar on it, or drop the column",
-    )
-
-
-def _converted(estimator: Estimator, types: list[tuple[str, Any]], options: dict[int, object]) -> onnx.ModelProto:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            graph = to_onnx(
-                estimator, initial_types=types, target_opset=OPSET, options=options or None, name="loopwright"
-            )
-    except DeclarationError:
-        raise
-    except _CONVERSION as error:
-        raise refused(type(estimator).__name__, _reason(error)) from error
-    return _at_one_opset(graph)
-
-
-def _reason(error: Exception) -> str:
-    told = " ".join(str(error).split())
-    unknown = re.search(r"Unable to find a (?:shape calculator|converter) for type '<class '([\w.]+)'>'", told)
-    return f"there is no converter for {unknown[1]}: use another" if unknown else f"its converter says: {told[:300]}"
-
-
-def _at_one_opset(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Merging needs both sides to say the same.
-
-    Converters write for `OPSET`, or say that they wrote for less: no operator may have changed since.
-    """
-    said = {one.domain: one.version for one in graph.opset_import}
-    foreign = said.keys() - OPSET.keys()
-    if foreign:
-        raise refused(f"an estimator that needs the operators of {sorted(foreign)}", "leave its column out")
-    changed = {one.op_type for one in graph.graph.node if _version(one, said) != _version(one, OPSET)} - _GREW
-    if changed:
-        raise refused(f"an estimator whose converter writes older {sorted(changed)}", "use another estimator")
-    del graph.opset_import[:]
-    graph.opset_import.extend(opsets())
-    graph.ir_version = IR_VERSION
-    return graph
-
-
-def _version(node: onnx.NodeProto, opset: Mapping[str, int]) -> int:
-    """The operator set that gave the node's operator the meaning which it has in another."""
-    newest = opset.get(node.domain, OPSET[node.domain])
-    return int(onnx.defs.get_schema(node.op_type, newest, node.domain).since_version)
-
-
-def _final_graph(final: Estimator, width: int) -> onnx.ModelProto:
-    options: dict[int, object] = {id(final): {"zipmap": False}} if is_classifier(final) else {}
-    return _converted(final, [(FEATURES, FloatTensorType([None, width]))], options)

@@ -23,10 +23,11 @@ _ASIDE = "drop the rows without a label in the step before train()"
 class Exported:
     """The graph, and the Python model it must agree with.
 
-    `transform` is the fitted transform as given (None: the columns side by side), and `transform_graph` turns raw
-    columns into the matrix that `estimator` takes. An estimator was fitted again on that matrix. For an ONNX graph
-    `transform_graph` is None, and `estimator`, which runs the graph itself, takes the rows. `classes` is empty for
-    regression.
+    `transform` is the fitted transform as given (None: the columns side by side), and `estimator` the fitted model as
+    given, which takes what `transform` makes of the columns `taken`. Where `reads_graph`, it takes what
+    `transform_graph` makes of them: a module, and a model that was fitted again there. `by_name` says whether columns
+    go in as a frame or as an array. For an ONNX graph `transform_graph` is None, and `estimator`, which runs the graph
+    itself, takes the rows. `classes` is empty for regression.
     """
 
     graph: onnx.ModelProto
@@ -36,6 +37,9 @@ class Exported:
     transform: Model | None
     transform_graph: onnx.ModelProto | None
     estimator: Model
+    taken: tuple[str, ...] = ()
+    by_name: bool = True
+    reads_graph: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

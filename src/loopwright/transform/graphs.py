@@ -21,10 +21,13 @@ from loopwright.errors import DeclarationError
 from loopwright.transform.assembly import (
     ELEMENTS,
     FEATURES,
+    by_place,
     classify,
     finish,
     label_element,
     merge,
+    places,
+    rename,
     session,
     side_by_side,
 )
@@ -118,7 +121,7 @@ def _with_columns(model: onnx.ModelProto, inputs: Inputs) -> onnx.ModelProto:
     """The graph with columns as inputs and everything else named apart from them."""
     weights = {tensor.name for tensor in model.graph.initializer}
     given = [one for one in model.graph.input if one.name not in weights]
-    columns = {name: column for column in inputs.columns for name in (column.name, column.input)}
+    columns = {one.input: one for one in inputs.columns} | {one.name: one for one in inputs.columns}
     if [one.name for one in given] == [FEATURES] and FEATURES not in columns:
         return _with_matrix(model, given[0], inputs)
     for one in given:
@@ -128,10 +131,8 @@ def _with_columns(model: onnx.ModelProto, inputs: Inputs) -> onnx.ModelProto:
                 f"name its inputs as the columns ({', '.join(columns)}), or take one float matrix {FEATURES!r}",
             )
         _check_input(one, ELEMENTS[columns[one.name].kind], 1, columns[one.name])
-    apart = compose.add_prefix(model, "model/", rename_inputs=False)
-    for node in apart.graph.node:
-        for index, name in enumerate(node.input):
-            node.input[index] = columns[name].name if name in columns else name
+    apart, called = compose.add_prefix(model, "model/", rename_inputs=False), places(inputs)
+    rename(apart.graph, {name: called[column.name] for name, column in columns.items()})
     return apart
 
 
@@ -206,8 +207,7 @@ def _keep(model: onnx.ModelProto, outputs: list[onnx.ValueInfoProto]) -> None:
 
 def _width(model: onnx.ModelProto, inputs: Inputs, feed: Feed, scores: str, target: Target) -> int:
     """By running it: a graph need not say its shapes."""
-    raw = {column.name: feed[column.input] for column in inputs.columns}
-    found = _answers(_opened(model), raw, [scores])[0]
+    found = _answers(_opened(model), by_place(inputs, feed), [scores])[0]
     rows = len(next(iter(feed.values())))
     width = 1 if found.ndim == 1 else found.shape[-1]
     fits = {1, len(target.classes)} if target.task == "binary" else {len(target.classes)}

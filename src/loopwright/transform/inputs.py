@@ -60,6 +60,7 @@ class Inputs:
         """The inputs for training rows. Raises `DeclarationError` for a column the graph could not take faithfully."""
         frame = polars_frame(rows)
         for series in frame:
+            _refuse_unnameable(series.name)
             _refuse_inexact(series)
         return cls(tuple(Column(name=series.name, kind=_kind(series)) for series in frame))
 
@@ -76,7 +77,7 @@ class Inputs:
     def frame(self, rows: Frame) -> pl.DataFrame:
         """The rows as a Python model is fitted on: missing strings "", numbers float32 with NaN, times null."""
         frame = polars_frame(rows)
-        return pl.DataFrame([_canonical(self._column(frame, column), column) for column in self.columns])
+        return pl.DataFrame({column.name: _canonical(self._column(frame, column), column) for column in self.columns})
 
     def feed(self, rows: Frame) -> Feed:
         """The rows as ONNX Runtime takes them. Raises `SchemaMismatch` for a missing column or one of another kind."""
@@ -135,6 +136,13 @@ def _kind(series: pl.Series) -> Kind:
         where=f"column {series.name!r}",
         fix="turn it into numbers, strings or timestamps, or leave it out",
     )
+
+
+def _refuse_unnameable(name: str) -> None:
+    if "\0" in name:
+        raise DeclarationError(
+            f"the column {name!r} has a NUL in its name, which ends a name for the runtime", fix="rename the column"
+        )
 
 
 def _refuse_inexact(series: pl.Series) -> None:

@@ -2,9 +2,9 @@
 
 What must hold: labels equal (unless Python's two best classes lie within the tolerance of one another), probabilities
 within 1e-5, values within 1e-4 of themselves or 1e-5 of their spread: float32 keeps 7 digits, sums of trees and terms
-lose some. The transform must agree within 1e-3 of the value: a scaler on a column far from zero (a year, a pressure)
-subtracts float32's rounding of the mean, which alone is 1e-4 of the column's spread, and the final model was fitted on
-the graph's own features anyway. Here a wrong transform is looked for, not rounding.
+lose some. Where the export stands on the user's own model, the whole of it answers, its transform included. Where it
+stands on a module, or on a model that was fitted again on the graph's own features, the transform alone must agree
+besides, within 1e-3 of the value: a wrong transform is looked for there, not rounding.
 
 Rows that the Python model refuses (a missing value without an imputer), or answers with no finite number, are counted
 and not compared. Python's answers are plain values, so that a pipeline can keep them without pickle.
@@ -12,8 +12,6 @@ and not compared. Python's answers are plain values, so that a pipeline can keep
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +21,8 @@ import onnx
 import polars as pl
 
 from loopwright.errors import ParityFailed
-from loopwright.transform.assembly import matrix_of, session
+from loopwright.transform.asking import Asking
+from loopwright.transform.assembly import session
 from loopwright.transform.exported import Exported, Label
 from loopwright.transform.graphs import RUNTIME_ERRORS
 from loopwright.transform.inputs import Array, Column, Frame, Inputs, Kind
@@ -33,7 +32,6 @@ PROBABILITY = 1e-5
 RELATIVE, OF_SPREAD = 1e-4, 1e-5
 TRANSFORM = 1e-3
 SHOWN = 5
-MOST_CALLS = 2_000
 _TIMES = [
     datetime(1600, 2, 29, tzinfo=UTC),
     datetime(1969, 12, 31, 23, 59, 59, 999999, UTC),
@@ -85,13 +83,13 @@ def answers(exported: Exported, rows: Frame, *, most_rows: int = 20_000, seed: i
         drawn = np.random.default_rng(seed).choice(len(held), most_rows, replace=False)
         held = held[np.sort(drawn).tolist()]
     edges, missing = edge_rows(exported.inputs, held)
-    ask = _Asking(exported)
+    ask = Asking(exported)
     at_edges = ask(edges)
     refuses = [name for name, at in missing.items() if not at_edges.kept[at]]
     at_held = ask(held, _lacks(exported.inputs, held, refuses))
     if not at_held.kept.any():
         raise ParityFailed(
-            f"the Python model refuses each of the {len(held)} held-out rows",
+            f"the Python model refuses each of the {len(held)} rows",
             where="parity",
             fix="impute missing values, and let encoders take unknown categories (handle_unknown=)",
         )
@@ -182,94 +180,6 @@ def _edges(series: pl.Series, column: Column) -> list[Any]:
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)  # type: ignore[arg-type]
     spread = 1000 * (high - low or 1.0)
     return [float("nan"), low, high, low - spread, high + spread, 0.0, -0.0]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """`kept` has one entry a row asked, the others one a row kept."""
-
-    kept: Array
-    predictions: Array
-    labels: list[Any]
-    differs: Array
-
-
-class _Asking:
-    """Asks the Python model about frames of rows, by halves where it refuses, until the refused rows stand alone."""
-
-    def __init__(self, exported: Exported) -> None:
-        self.exported = exported
-        self.calls = 0
-
-    def __call__(self, frame: pl.DataFrame, refused: Array | None = None) -> _Answer:
-        """`refused` are rows known to be refused: asking about each alone would take long where they are many."""
-        ask = np.ones(len(frame), dtype=bool) if refused is None else ~refused
-        self.calls = 0
-        parts = list(self._asked(frame.filter(pl.Series(ask)))) if ask.any() else []
-        kept = np.zeros(len(frame), dtype=bool)
-        kept[ask] = np.concatenate([part.kept for part in parts]) if parts else False
-        width = len(self.exported.classes) or 1
-        return _Answer(
-            kept=kept,
-            predictions=np.concatenate([np.empty((0, width)), *(part.predictions for part in parts)]),
-            labels=[label for part in parts for label in part.labels],
-            differs=np.concatenate([np.empty(0), *(part.differs for part in parts)]),
-        )
-
-    def _asked(self, frame: pl.DataFrame) -> Iterator[_Answer]:
-        """Beyond `MOST_CALLS`, what still holds a refused row is left out whole."""
-        self.calls += 1
-        try:
-            yield self._answer(frame)
-        except ValueError:
-            if len(frame) > 1 and self.calls < MOST_CALLS:
-                half = len(frame) // 2
-                yield from self._asked(frame[:half])
-                yield from self._asked(frame[half:])
-            else:
-                width = len(self.exported.classes) or 1
-                none = np.zeros(len(frame), dtype=bool)
-                yield _Answer(kept=none, predictions=np.empty((0, width)), labels=[], differs=np.empty(0))
-
-    def _answer(self, frame: pl.DataFrame) -> _Answer:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            matrix, differs = _transformed(self.exported, frame)
-            found, labels = _predicted(self.exported, matrix)
-        kept = np.asarray(np.isfinite(found).all(axis=1))
-        return _Answer(
-            kept=kept,
-            predictions=found[kept],
-            labels=labels[kept].tolist() if labels is not None else [],
-            differs=differs[kept],
-        )
-
-
-def _transformed(exported: Exported, frame: pl.DataFrame) -> tuple[Any, Array]:
-    """What the estimator takes, and how far Python's transform is from the graph's in each row."""
-    if exported.transform_graph is None:
-        return frame, np.zeros(len(frame))
-    python = frame.to_numpy() if exported.transform is None else exported.transform.transform(frame)
-    python = np.asarray(python.toarray() if hasattr(python, "toarray") else python, dtype=np.float64)
-    matrix = matrix_of(exported.transform_graph, exported.inputs, exported.inputs.feed(frame))
-    if python.shape != matrix.shape:
-        raise ParityFailed(
-            f"the transform gives {python.shape[1]} columns in Python and {matrix.shape[1]} in the graph",
-            where="parity",
-            fix="leave out the transformer whose columns are lost",
-        )
-    same = (np.isnan(python) & np.isnan(matrix)) | (python == matrix)
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.where(same, 0, np.abs(python - matrix) / np.maximum(1, np.abs(python)))
-    return matrix, np.asarray(np.nan_to_num(gap, nan=np.inf).max(axis=1))
-
-
-def _predicted(exported: Exported, matrix: Any) -> tuple[Array, Array | None]:
-    if exported.task == "regression":
-        return np.asarray(exported.estimator.predict(matrix), dtype=np.float64).reshape(-1, 1), None
-    found = np.asarray(exported.estimator.predict_proba(matrix), dtype=np.float64)
-    labels = np.asarray(exported.estimator.predict(matrix)).ravel()
-    return found, labels.astype(type(exported.classes[0])) if isinstance(exported.classes[0], bool) else labels
 
 
 def _plain(labels: list[Any]) -> Array:

@@ -1,7 +1,7 @@
-"""What is fitted again on the graph's own output: the final model, taken out of searches and pipelines.
+"""The final model, taken out of searches and pipelines; and, where that is needed, fitted again on the graph's output.
 
-It gets as many trees as it had: what stopped early has no rows to stop by when it is fitted again. Without a seed it
-gets the seed 0, so that the same training gives the same graph.
+It gets then as many trees as it had: what stopped early has no rows to stop by when it is fitted again. Without a seed
+it gets the seed 0, so that the same training gives the same graph.
 """
 
 from __future__ import annotations
@@ -61,14 +61,17 @@ def fit_again(model: Estimator, matrix: Array, labels: Array, parameters: Mappin
 def unfitted(model: Estimator) -> Estimator:
     """A copy to fit again, with the number of trees that the model has."""
     fresh = clone(model)
-    unseeded = [name for name, value in fresh.get_params().items() if value is None and _names_a_seed(name)]
-    if not hasattr(model, "booster_") and not hasattr(model, "get_booster"):
-        fresh.set_params(**dict.fromkeys(unseeded, 0))
+    fresh.set_params(**dict.fromkeys(unseeded(model), 0))
     return _as_many_trees(model, fresh)
 
 
-def _names_a_seed(name: str) -> bool:
-    return name.split("__")[-1] == "random_state"
+def unseeded(model: Estimator) -> list[str]:
+    """Parameters that are seeds and are not set; boosters take their own seed then."""
+    if hasattr(model, "booster_") or hasattr(model, "get_booster"):
+        return []
+    return [
+        name for name, value in model.get_params().items() if value is None and name.split("__")[-1] == "random_state"
+    ]
 
 
 def _as_many_trees(model: Estimator, fresh: Estimator) -> Estimator:
