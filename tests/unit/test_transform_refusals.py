@@ -159,7 +159,7 @@ def test_the_boosters_own_objects_are_refused_and_their_estimators_named() -> No
         (foreign("tensorflow", "Model"), "a tensorflow Model.*tf2onnx"),
         (b"PK", "these bytes are no ONNX graph|it is not valid"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__ if " at 0x" in repr(value) else repr(value),
 )
 def test_what_is_no_fitted_model_is_refused_with_what_to_return(given: Any, why: str) -> None:
     with pytest.raises(DeclarationError, match=f"(?s){why}"):
