@@ -165,7 +165,7 @@ def test_files_are_described_where_there_is_no_workspace(made: Path, tmp_path: P
 
 def test_a_terminal_without_blocks_gets_plain_signs(made: Path, tmp_path: Path) -> None:
     line = ("data", "describe", str(made / "january.csv"))
-    done = in_a_process(*line, cwd=tmp_path, PYTHONIOENCODING="ascii")
+    done = in_a_process(*line, cwd=tmp_path, PYTHONIOENCODING="ascii", COLUMNS="60")
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
 

@@ -93,7 +93,7 @@ def python_model(system: System, file: Path) -> tuple[Any, pl.DataFrame]:
     rows, split = system.output(name, "ingest"), system.output(name, "split")
     trained: Trained = system.output(name, "train")
     labelled = rows.labelled(system.tables).collect()
-    data = _data(rows, labelled.filter(split.of(labelled) != HELD), seed=0)
+    data = _data(rows, labelled.filter(split.of(labelled) != HELD).lazy(), seed=0)
     model = load_module(file).train(data, **trained.parameters)
     april = flights.month(4).gather_every(50).head(500)
     return model.predict_proba(data.inputs.frame(april.select(rows.features)))[:, 1], april

@@ -255,7 +255,10 @@ def _show(report: Report, title: str, page: Path | None, *, as_json: bool) -> in
     if as_json:
         words.print_json({"is_fine": report.is_fine, **report.to_dict()})
     else:
-        click.echo("\n".join(map(_coloured, report.text(_width(), signs=_signs()).split("\n"))))
+        signs = _signs()
+        shown = report.text(_width(), signs=signs)
+        shown = shown if signs is None else shown.replace("…", "~")  # as wide, where there is no ellipsis
+        click.echo("\n".join(map(_coloured, shown.split("\n"))))
         if page is not None:
             click.echo(f"\nwrote {page}")
     return 0 if report.is_fine else words.REJECTED
