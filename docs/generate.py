@@ -54,7 +54,10 @@ def settings_page() -> str:
 def cli_page() -> str:
     parts = ["# The command `lw`", "", "Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 rejected by a gate.", ""]
     for path, command in _commands("lw", words.root):
-        context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+        names = words.root.context_settings["help_option_names"]  # inherited where a command is really called
+        context = click.Context(
+            command, info_name=path, max_content_width=100, terminal_width=100, help_option_names=names
+        )
         parts += [f"## `{path}`", "", "```text", command.get_help(context), "```", ""]
     return "\n".join(parts)
 
