@@ -213,7 +213,9 @@ def _judge_online(story: Story, version: Version, ids: dict[str, str], since: da
         offline=version.value,
     )
     last = list(ids.values())[-1]
-    story.tell("Traceable", f"\nEvery answer can be traced: lw why {last}", prediction=last)
+    story.tell(
+        "Traceable", f"\nEvery answer can be traced: lw why {last} --project {story.system.folder}", prediction=last
+    )
 
 
 def _summarise(story: Story, version: Version, begun: float) -> None:
