@@ -18,6 +18,7 @@ from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.step import Step
 from loopwright.retrain.triggers import Every, OnDecay, OnDrift, OnNewData, Trigger
 from loopwright.rollout.plan import Canary
+from loopwright.train.parameters import parameters_of, takes_any
 from loopwright.train.search import Search
 from loopwright.train.split import Split
 
@@ -185,12 +186,12 @@ def _has_a_function_that_trains(loop: Loop) -> None:
 
 def _searches_parameters_of_train(loop: Loop) -> None:
     known = parameters_of(loop.train)
-    for name in loop.search.space if loop.search and known is not None else ():
-        if name not in (known or ()):
+    for name in loop.search.space if loop.search and not takes_any(loop.train) else ():
+        if name not in known:
             raise DeclarationError(
                 f"search= names the parameter {name!r}, which train() does not have",
                 where=_where(loop),
-                fix=did_you_mean(name, known or ()),
+                fix=did_you_mean(name, known),
             )
 
 
@@ -209,16 +210,3 @@ _CHECKS = (
     _searches_parameters_of_train,
     _names_each_step_once,
 )
-
-
-def parameters_of(train: Callable[..., Any]) -> dict[str, Any] | None:
-    """The parameters of `train` after its data, with their defaults; None where it takes any (`**parameters`).
-
-    >>> def train(data, depth: int = 3): ...
-    >>> parameters_of(train)
-    {'depth': 3}
-    """
-    parameters = list(inspect.signature(train).parameters.values())[1:]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return {parameter.name: parameter.default for parameter in parameters}

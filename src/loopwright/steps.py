@@ -10,7 +10,6 @@ model.
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,6 +51,7 @@ from loopwright.registry.register import register as registering
 from loopwright.train import parts, trials
 from loopwright.train.data import TrainingData
 from loopwright.train.fitted import said
+from loopwright.train.parameters import parameters_of, takes_any
 from loopwright.train.parts import HELD, TRAIN, VALIDATION, Parts
 from loopwright.train.search import Search
 from loopwright.train.split import Split
@@ -227,7 +227,7 @@ def train(ingest: Rows, split: Parts, search: Searched, training: Train, context
         task=exported.task,
         classes=exported.classes,
         answers=answers(exported, held, seed=context.seed),
-        parameters=_parameters(training, search.parameters),
+        parameters=parameters_of(training) | dict(search.parameters),  # with the defaults that counted
         logged=tuple(data.logged),
     )
 
@@ -461,11 +461,8 @@ def _refuse_new_classes(labels: pl.Series, is_held: Any) -> None:
 
 
 def _refuse_unknown_parameters(training: Train, given: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(training).parameters.values()
-    known = [each.name for each in list(parameters)[1:]]
-    if any(each.kind is each.VAR_KEYWORD for each in parameters):
-        return
-    for name in given:
+    known = parameters_of(training)
+    for name in () if takes_any(training) else given:
         if name not in known:
             raise UsageError(f"train() has no parameter {name!r}", where="parameters", fix=did_you_mean(name, known))
 
@@ -475,12 +472,6 @@ def _labels(found: Sample) -> Any:
     if found.task is not Task.MULTICLASS:
         return found.labels
     return np.asarray([found.classes[int(place)] for place in found.labels], dtype=object)
-
-
-def _parameters(training: Train, given: Mapping[str, Any]) -> dict[str, Any]:
-    """With the defaults that counted."""
-    named = list(inspect.signature(training).parameters.values())[1:]
-    return {each.name: each.default for each in named if each.default is not each.empty} | dict(given)
 
 
 def _answered(schema: Schema, refuses_missing: Sequence[str]) -> Schema:
