@@ -16,14 +16,14 @@ from starlette.types import ASGIApp, Message
 from loopwright.core.version import Arm, Route, Version, VersionStatus
 from loopwright.data.schema import Column, Schema
 from loopwright.errors import BundleRefused, StoreUnavailable
+from loopwright.gateway.decode import Array, Decoder
+from loopwright.gateway.gateway import Gateway
+from loopwright.gateway.model import LoadedModel
 from loopwright.predictions import journal, labels
 from loopwright.predictions.journal import Journal
+from loopwright.protocols.bodies import Limits
+from loopwright.protocols.labelling import Labelling
 from loopwright.serve import app
-from loopwright.serve.bodies import Limits
-from loopwright.serve.decode import Array, Decoder
-from loopwright.serve.gateway import Gateway
-from loopwright.serve.labelling import Labelling
-from loopwright.serve.model import LoadedModel
 from loopwright.testing import HandClock
 from loopwright.transform.predictor import Predictions
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from loopwright.data.schema import Column, Kind, Schema
-from loopwright.serve.decode import LISTED, Decoded, Decoder, Problem, Problems
-from loopwright.serve.example import example
+from loopwright.gateway.decode import LISTED, Decoded, Decoder, Problem, Problems
+from loopwright.gateway.example import example
 from loopwright.transform.columns import MISSING_TIME
 
 NAN = float("nan")

@@ -15,8 +15,8 @@ from tests.unit.serving import ROW, SCHEMA, Multiplier, Station, a_model
 
 from loopwright.data.schema import Column, Schema
 from loopwright.errors import StoreUnavailable
-from loopwright.serve.model import LoadedModel
-from loopwright.serve.refused import Refused
+from loopwright.gateway.model import LoadedModel
+from loopwright.gateway.refused import Refused
 from loopwright.transform.predictor import Predictions
 
 

@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.types import Message
 from tests.unit.serving import ROW, SCHEMA, Multiplier, Station, a_model
 
+from loopwright.gateway.refused import Refused
 from loopwright.predictions.finding import ID
-from loopwright.serve import door
-from loopwright.serve.refused import Refused
+from loopwright.protocols import door
 
 PREDICT = "/v1/loops/flights/predict"
 

@@ -27,7 +27,7 @@ import loopwright as lw
 from loopwright.data.schema import Column as SchemaColumn
 from loopwright.data.schema import Schema
 from loopwright.errors import DataError, DeclarationError
-from loopwright.serve.decode import Decoded, Decoder
+from loopwright.gateway.decode import Decoded, Decoder
 from loopwright.transform import bundle, scoring
 from loopwright.transform.assembly import OPSET, matrix_of
 from loopwright.transform.converters import register

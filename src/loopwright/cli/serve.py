@@ -12,9 +12,9 @@ import click
 from loopwright.cli import text, words
 
 if TYPE_CHECKING:
+    from loopwright.gateway.gateway import State
     from loopwright.predictions.journal import Line
     from loopwright.predictions.labels import Label
-    from loopwright.serve.gateway import State
 
 
 @words.command(words.root, "serve", example="lw serve --port 8080")
@@ -30,8 +30,8 @@ def serve(
     host: str, port: int, ready_file: Path | None, project: Path | None, flags: tuple[str, ...], as_json: bool
 ) -> None:
     """Serve the promoted models over HTTP, follow every promotion and rollback, and record every prediction."""
+    from loopwright.protocols.bodies import Limits
     from loopwright.serve import server
-    from loopwright.serve.bodies import Limits
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("loopwright").setLevel(logging.INFO)

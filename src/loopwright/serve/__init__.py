@@ -1,1 +1,1 @@
-"""The gateway: answers with the models that the route table names, and records every answer. Light: no frames here."""
+"""The processes that serve: listening, starting, stopping, watching each other. Light: no frames here."""

@@ -16,14 +16,14 @@ from starlette.applications import Starlette
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Stores
 from loopwright.errors import StoreUnavailable, UsageError
+from loopwright.gateway.gateway import Gateway
+from loopwright.gateway.model import load
 from loopwright.predictions import journal, labels
 from loopwright.predictions.journal import Journal
+from loopwright.protocols.bodies import Limits
+from loopwright.protocols.door import HOSTS
+from loopwright.protocols.labelling import Labelling
 from loopwright.serve import app
-from loopwright.serve.bodies import Limits
-from loopwright.serve.door import HOSTS
-from loopwright.serve.gateway import Gateway
-from loopwright.serve.labelling import Labelling
-from loopwright.serve.model import load
 
 _DRAIN_SECONDS = 10
 BUNDLES = "bundles"

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from loopwright.errors import StoreError
-from loopwright.serve.refused import Refused
+from loopwright.gateway.refused import Refused
 
 _logger = logging.getLogger(__name__)
 HOSTS = frozenset(("localhost", "127.0.0.1", "::1"))

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from loopwright.core.version import Route
-from loopwright.serve.gateway import Fault, Served, State
+from loopwright.gateway.gateway import Fault, Served, State
 
 
 @cache

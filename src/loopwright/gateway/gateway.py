@@ -21,10 +21,10 @@ from loopwright.core.clock import Clock
 from loopwright.core.stores import Routes
 from loopwright.core.version import Arm, Route
 from loopwright.errors import LoopwrightError, did_you_mean
+from loopwright.gateway.decode import LISTED, Decoded, Problems
+from loopwright.gateway.model import LoadedModel, Predicted
+from loopwright.gateway.refused import Refused, unfit
 from loopwright.predictions.journal import Journal, Line
-from loopwright.serve.decode import LISTED, Decoded, Problems
-from loopwright.serve.model import LoadedModel, Predicted
-from loopwright.serve.refused import Refused, unfit
 
 _logger = logging.getLogger(__name__)
 PINNED = "pinned"

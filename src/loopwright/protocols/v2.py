@@ -15,13 +15,13 @@ from starlette import requests
 from starlette.responses import Response
 from starlette.routing import Route
 
-from loopwright.serve import door, tensors, told
-from loopwright.serve.bodies import Limits, parsed
-from loopwright.serve.door import Answer
-from loopwright.serve.gateway import Gateway
-from loopwright.serve.model import LoadedModel
-from loopwright.serve.refused import Refused
-from loopwright.serve.work import at_work, is_small
+from loopwright.gateway.gateway import Gateway
+from loopwright.gateway.model import LoadedModel
+from loopwright.gateway.refused import Refused
+from loopwright.protocols import door, tensors, told
+from loopwright.protocols.bodies import Limits, parsed
+from loopwright.protocols.door import Answer
+from loopwright.protocols.work import at_work, is_small
 
 _REQUEST = msgspec.json.Decoder(tensors.Request)
 _BINARY = "inference-header-content-length"

@@ -11,9 +11,9 @@ from loopwright.core.stores import Stores
 from loopwright.core.version import Version
 from loopwright.data.schema import Schema
 from loopwright.errors import BundleRefused, DataError
+from loopwright.gateway.decode import Array, Decoded, Decoder
+from loopwright.gateway.example import example
 from loopwright.registry.fetch import fetch
-from loopwright.serve.decode import Array, Decoded, Decoder
-from loopwright.serve.example import example
 from loopwright.transform.bundle import SCHEMA, Bundle, read
 from loopwright.transform.predictor import Predictor
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loopwright.data.schema import Column, Kind
-from loopwright.serve.example import example
-from loopwright.serve.gateway import State
-from loopwright.serve.model import LoadedModel
-from loopwright.serve.told import release
+from loopwright.gateway.example import example
+from loopwright.gateway.gateway import State
+from loopwright.gateway.model import LoadedModel
+from loopwright.protocols.told import release
 
 Json = dict[str, Any]
 _TYPES: Mapping[Kind, Json] = {

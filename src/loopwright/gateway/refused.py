@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loopwright.serve.decode import Problem, Problems
+from loopwright.gateway.decode import Problem, Problems
 
 
 class Refused(Exception):

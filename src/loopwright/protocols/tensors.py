@@ -14,9 +14,9 @@ import msgspec
 
 from loopwright.data.schema import Column, Kind, Schema
 from loopwright.errors import did_you_mean
+from loopwright.gateway.refused import Refused
 from loopwright.predictions.journal import Line
-from loopwright.serve.bodies import Scalar, too_many
-from loopwright.serve.refused import Refused
+from loopwright.protocols.bodies import Scalar, too_many
 from loopwright.transform.columns import MISSING_TIME
 
 Data = list[Any]

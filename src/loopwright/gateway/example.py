@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loopwright.data.schema import Column, Schema
-from loopwright.serve.decode import microseconds
+from loopwright.gateway.decode import microseconds
 
 _TIME = "2026-01-31T13:45:00Z"
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from loopwright.serve.door import Answer
+from loopwright.protocols.door import Answer
 
 WORKERS = 2
 _SMALL_BYTES, _SMALL_ROWS = 32_768, 256

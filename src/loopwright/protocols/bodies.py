@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from loopwright.serve.decode import Problem, Problems
-from loopwright.serve.refused import Refused, unfit
+from loopwright.gateway.decode import Problem, Problems
+from loopwright.gateway.refused import Refused, unfit
 
 Scalar = str | int | float | bool | None
 _PLACE = re.compile(r"(.*) - at `\$\.(rows?|labels)(?:\[(\d+)\])?(?:\.(\w+))?(\[\.\.\.\])?`", re.DOTALL)

@@ -15,14 +15,14 @@ from typing import Any
 import msgspec
 
 from loopwright.core.clock import Clock
+from loopwright.gateway.decode import LISTED, Problem, Problems
+from loopwright.gateway.gateway import Gateway
+from loopwright.gateway.refused import unfit
 from loopwright.predictions import finding, journal, reading
 from loopwright.predictions.journal import Journal
 from loopwright.predictions.keys import Keys
 from loopwright.predictions.labels import Label
-from loopwright.serve.bodies import Scalar
-from loopwright.serve.decode import LISTED, Problem, Problems
-from loopwright.serve.gateway import Gateway
-from loopwright.serve.refused import unfit
+from loopwright.protocols.bodies import Scalar
 
 _RECENT = 200
 """Predictions that the kinds of key columns are seen from."""

@@ -1,0 +1,1 @@
+"""What answers: routes followed, rows read strictly, models run, every answer recorded. Knows no protocol."""
