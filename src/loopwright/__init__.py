@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from loopwright.data.declare import Validate
 from loopwright.data.table import Table
 from loopwright.errors import LoopwrightError
 from loopwright.judge.declare import Judge
@@ -46,6 +47,7 @@ __all__ = [
     "System",
     "Table",
     "TrainingData",
+    "Validate",
     "Wait",
     "Words",
     "at_least",

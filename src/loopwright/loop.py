@@ -9,8 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from loopwright.data.declare import Validate
 from loopwright.data.table import Table, check_table_name
 from loopwright.errors import DeclarationError, did_you_mean
 from loopwright.judge.declare import Judge
@@ -31,6 +33,7 @@ class Loop:
     `search` may try others for. `source` is where new rows come from, a file, glob, frame, `Query`, or a function of
     no arguments that gives one: they are appended before every run, the same rows once. `weight` names a column of row
     weights. `trust` names columns that may decide the label alone, which would otherwise stop the run as a leak.
+    `validate` says what the rows must be like, and whether those that are not stop the run or are set aside.
     `steps` replace the standard step of the same name, or are added.
 
     Raises `DeclarationError` for whatever does not fit together.
@@ -53,6 +56,7 @@ class Loop:
     source: Any = None
     weight: str | None = None
     trust: Sequence[str] = ()
+    validate: Validate = field(default_factory=Validate)
     release: Canary | None = None
     retrain: Sequence[Trigger] = ()
     steps: Sequence[Step[..., Any]] = ()
@@ -90,6 +94,9 @@ def _declared(loop: Loop) -> dict[str, Any]:
         "source": loop.source,
         "weight": loop.weight,
         "trust": loop.trust,
+        "validating": loop.validate,
+        "schema": None if loop.validate.schema is None else Path(loop.validate.schema),
+        "span": loop.validate.span,
         "splitting": loop.split,
         "training": loop.train,
         "searching": loop.search,
@@ -126,6 +133,7 @@ def _has_parts_of_the_right_kind(loop: Loop) -> None:
         "judge": (Judge, 'lw.Judge("roc_auc")'),
         "search": (Search | None, "lw.Search(trials=20, depth=(3, 10))"),
         "split": (Split, 'lw.Split("time")'),
+        "validate": (Validate, 'lw.Validate(schema="schema.toml")'),
         "release": (Canary | None, 'lw.Canary(shadow="1d", shares=[0.1, 1.0])'),
         "weight": (str | None, '"a_column"'),
     }

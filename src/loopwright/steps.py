@@ -1,20 +1,19 @@
 """THE SPINE: what a loop does, step by step, in the order the data flows. Each step is thin and may be replaced.
 
-    ingest ─► describe ─► validate ─► split ─► search ─► train ─► export ─► evaluate ─┐
-                                                            champion ─────────────────┴─► judge ─► register
+    ingest ─► describe ─► validate ─┬─► select ─► split ─► search ─► train ─► export ─► evaluate ─┐
+                                    │                                    champion ────────────────┴─► judge ─► register
+                                    └─► drift ───────────────────────────────────────────────────────────────────┘
 
 Steps that look at the world (what rows there are, who is champion) run every time; all others are functions of what
-these found, so that nothing finished is done again. From `export` on, everything runs the bundle, never the Python
-model.
+these found, so that nothing finished is done again. From `select` on, everything reads the rows that `validate` let
+through; from `export` on, everything runs the bundle, never the Python model.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +21,20 @@ import numpy as np
 import polars as pl
 
 from loopwright.core.event import Cause
-from loopwright.core.version import CHAMPION, Version, VersionStatus
-from loopwright.data import leaks, statistics
-from loopwright.data import validate as validation
+from loopwright.core.version import CHAMPION, VersionStatus
+from loopwright.data import schema_file
+from loopwright.data.against import Drifted, look_back
+from loopwright.data.against import Trained as TrainedBefore
 from loopwright.data.bring import bring
-from loopwright.data.findings import Finding, errors
+from loopwright.data.declare import Validate
+from loopwright.data.described import Described, described
 from loopwright.data.rows import Rows, pin
 from loopwright.data.schema import Schema
 from loopwright.data.statistics import Statistics
 from loopwright.data.table import Table
+from loopwright.data.validated import Validated, refuse, validated
 from loopwright.errors import DataError, DeclarationError, UsageError, VersionNotFound, did_you_mean
-from loopwright.judge.card import card
 from loopwright.judge.catalog import METRICS, Task
-from loopwright.judge.compare import compare
 from loopwright.judge.declare import Judge
 from loopwright.judge.evaluate import evaluate as measure
 from loopwright.judge.evaluation import Comparison, Evaluation
@@ -46,13 +46,16 @@ from loopwright.judge.verdict import judge as decide
 from loopwright.pipeline.context import Context
 from loopwright.pipeline.keys import as_json
 from loopwright.pipeline.step import Rejected, step
-from loopwright.registry.fetch import fetch
-from loopwright.registry.register import register as registering
+from loopwright.registry import evidence
+from loopwright.registry.beside import beside
+from loopwright.registry.complete import complete
 from loopwright.train import parts, trials
 from loopwright.train.data import TrainingData
 from loopwright.train.fitted import said
 from loopwright.train.parameters import parameters_of, takes_any
 from loopwright.train.parts import HELD, TRAIN, VALIDATION, Parts
+from loopwright.train.pinned import held as held_out
+from loopwright.train.pinned import part, training_data
 from loopwright.train.search import Search
 from loopwright.train.split import Split
 from loopwright.train.trials import Searched
@@ -62,14 +65,8 @@ from loopwright.transform.parity import Answers, answers, check_parity
 from loopwright.transform.predictor import Predictor
 
 Train = Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validated:
-    """The column contract of rows that may be trained on, and what was found all the same."""
-
-    schema: Schema
-    findings: tuple[Finding, ...]
+_MOST_CHANGES = 100
+"""Of a schema, as an event tells them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,63 +113,79 @@ def ingest(
 
 
 @step
-def describe(ingest: Rows, context: Context) -> Statistics:
-    """The statistics of what a model may see, and of the label."""
-    return statistics.describe(ingest.scan(context.tables, [*ingest.features, ingest.label]))
+def describe(ingest: Rows, span: timedelta, context: Context) -> Described:
+    """The statistics of what a model may see, of label, key, time and weight: all rows, and the last two spans."""
+    return described(ingest, context.tables, span)
 
 
 @step
 def validate(
     ingest: Rows,
-    describe: Statistics,
+    describe: Described,
+    validating: Validate,
+    schema: Path | None,
     trust: Sequence[str],
     slices: tuple[tuple[str, ...], ...],
     context: Context,
 ) -> Validated:
-    """Stop at errors: rows that nothing can be learned from, columns that give the label away or are not there."""
-    _refuse_unknown(ingest, "trust=", trust)
-    _refuse_unknown(ingest, "slices of the judge", [name for columns in slices for name in columns])
-    _refuse_weights(ingest, context)
-    found = validation.findings(describe, ingest.features, ingest.label)
-    if not errors(found):
-        rows = ingest.scan(context.tables, [*ingest.features, ingest.label]).collect()
-        suspects = [name for name in ingest.features if name not in trust]
-        found += leaks.leaks(rows, suspects, ingest.label, seed=context.seed)
-    for finding in found:
+    """Stop at errors: rows unlike the schema, or that nothing can be learned from; columns that give the label away.
+    Rows that fail are set aside where the loop says so."""
+    ingest.refuse_unknown("trust=", trust)
+    ingest.refuse_unknown("slices of the judge", [name for columns in slices for name in columns])
+    given = None if schema is None else schema_file.read(schema)
+    found = validated(
+        describe, ingest, context.tables, validating, given, trust=trust, seed=context.seed, folder=context.folder
+    )
+    for finding in found.findings:
         print(finding)
-    if stops := errors(found):
-        raise DataError(
-            "; ".join(finding.message for finding in stops),
-            where=f"table {ingest.table.name!r}",
-            fix="; ".join(dict.fromkeys(finding.fix for finding in stops)),
-        )
-    return Validated(schema=validation.contract(describe, ingest.features, ingest.table), findings=tuple(found))
+    print("\n".join(evidence.validation(found.to_dict() | {"findings": ()})))
+    refuse(found.findings, ingest, validating)
+    return found
+
+
+@step(cache=False)
+def drift(loop: str, describe: Described, validate: Validated, validating: Validate, context: Context) -> Drifted:
+    """What moved since the span before, and since the champion was trained: told, and an event; no reason to stop but
+    where the schema says so."""
+    rows, now = validate.rows, validate.described or describe
+    trained = _trained_before(loop, context)
+    is_declared = validate.declared is not None
+    found = look_back(now, validate.schema, rows.table, rows.features, trained, is_declared=is_declared)
+    print(found)
+    _tell(found, loop, rows, context)
+    refuse(found.findings, rows, validating)
+    return found
+
+
+@step
+def select(validate: Validated) -> Rows:
+    """The rows that every later step reads. While they stay the same, a schema that changes trains nothing anew."""
+    return validate.rows
 
 
 @step
 def split(
-    ingest: Rows,
-    validate: Validated,  # noqa: ARG001 - nothing is trained on rows that did not pass
+    select: Rows,
     splitting: Split,
     context: Context,
 ) -> Parts:
     """Which rows train, and which are held out to judge; those without a label are left out and counted."""
-    table = ingest.table
-    _refuse_unknown(ingest, "split=", splitting.key)
-    columns = [table.time] if splitting.by == "time" and table.time else splitting.key or table.key or ingest.features
-    labelled = ingest.labelled(context.tables, columns).collect()
-    unlabelled = ingest.unlabelled(context.tables)
+    table = select.table
+    select.refuse_unknown("split=", splitting.key)
+    columns = [table.time] if splitting.by == "time" and table.time else splitting.key or table.key or select.features
+    labelled = select.labelled(context.tables, columns).collect()
+    unlabelled = select.unlabelled(context.tables)
     settled = parts.carry_out(
         splitting, labelled.select(columns), time=table.time, key=table.key, unlabelled_rows=unlabelled
     )
-    _refuse_new_classes(labelled[ingest.label], settled.of(labelled.select(columns)) == HELD)
+    _refuse_new_classes(labelled[select.label], settled.of(labelled.select(columns)) == HELD)
     print(f"{settled.train_rows:,} rows train, {settled.held_rows:,} are held out, {unlabelled:,} have no label")
     return settled
 
 
 @step
 def search(
-    ingest: Rows,
+    select: Rows,
     split: Parts,
     training: Train,
     searching: Search | None,
@@ -188,37 +201,37 @@ def search(
         raise DataError(
             "the split leaves no rows to compare trials on", where="search=", fix="append more labelled rows"
         )
-    fitted = _part(ingest, split, context, TRAIN)
-    compared = _part(ingest, split, context, VALIDATION).collect()
+    fitted = part(select, context.tables, split, TRAIN)
+    compared = part(select, context.tables, split, VALIDATION).collect()
 
     def value(tried: Mapping[str, Any]) -> float:
-        data = _data(ingest, fitted, context.seed)
+        data = training_data(select, fitted, context.seed)
         model = training(data, **{**parameters, **tried})
-        return _value(model, data, compared, ingest, metric)
+        return _value(model, data, compared, select, metric)
 
     bigger_is_better = METRICS[metric].bigger_is_better
     found = trials.carry_out(
         searching, value, bigger_is_better=bigger_is_better, seed=context.seed, clock=context.clock
     )
     for trial in found.trials:
-        told = f"{metric} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.error}"
-        print(f"{told}  {dict(trial.parameters)}")
+        value_told = f"{metric} {trial.value:.4f}" if trial.value is not None else f"failed: {trial.error}"
+        print(f"{value_told}  {dict(trial.parameters)}")
     return replace(found, parameters={**parameters, **found.parameters})
 
 
 @step
-def train(ingest: Rows, split: Parts, search: Searched, training: Train, context: Context) -> Trained:
+def train(select: Rows, split: Parts, search: Searched, training: Train, context: Context) -> Trained:
     """Call the loop's `train()`, make the graph of what it returns, and keep what Python says of held-out rows."""
     from loopwright.transform.export import export as to_graph  # the converters: not where all is reused
 
-    data = _data(ingest, _part(ingest, split, context, TRAIN, VALIDATION), context.seed)
+    data = training_data(select, part(select, context.tables, split, TRAIN, VALIDATION), context.seed)
     model = training(data, **search.parameters)
     if hasattr(model, "fit"):  # checked on all its rows, and fitted again where rounding would show
         weights: dict[str, Any] = {} if data.weights is None else {"sample_weight": data.weights}
-        exported = to_graph(model, data.raw.select(ingest.features), data.y, **weights)
+        exported = to_graph(model, data.raw.select(select.features), data.y, **weights)
     else:  # a network or a graph is taken as it is: its rows tell the types
-        exported = to_graph(model, data.head(1000).select(ingest.features), data.y)
-    held = _part(ingest, split, context, HELD).select(ingest.features).collect()
+        exported = to_graph(model, data.head(1000).select(select.features), data.y)
+    held = part(select, context.tables, split, HELD).select(select.features).collect()
     graph = context.folder / "model.onnx"
     graph.write_bytes(exported.graph.SerializeToString())
     return Trained(
@@ -235,8 +248,7 @@ def train(ingest: Rows, split: Parts, search: Searched, training: Train, context
 @step
 def export(
     loop: str,
-    ingest: Rows,
-    describe: Statistics,
+    describe: Described,
     validate: Validated,
     split: Parts,
     train: Trained,
@@ -252,7 +264,7 @@ def export(
     (folder / "model.onnx").write_bytes(content)
     schema = _answered(validate.schema, train.answers.refuses_missing)
     (folder / "schema.json").write_text(schema.to_json(), encoding="utf-8")
-    (folder / "statistics.json").write_text(describe.to_json(), encoding="utf-8")
+    (folder / "statistics.json").write_text(_statistics(describe, validate).to_json(), encoding="utf-8")
     bundle.write(
         folder,
         name=loop,
@@ -260,14 +272,14 @@ def export(
         task=train.task,
         classes=train.classes,
         parity=asdict(report),
-        lineage=_lineage(ingest, split, train, context),
+        lineage=_lineage(validate, split, train, context),
     )
     return folder
 
 
 @step
 def evaluate(
-    ingest: Rows,
+    select: Rows,
     split: Parts,
     export: Path,
     slices: tuple[tuple[str, ...], ...],
@@ -275,14 +287,14 @@ def evaluate(
     context: Context,
 ) -> Evaluation:
     """Measure the bundle on the held-out rows: every metric, with intervals, overall and by slice."""
-    held = _held(ingest, split, context, [name for columns in slices for name in columns])
+    held = held_out(select, context.tables, split, [name for columns in slices for name in columns])
     predictor = Predictor.from_folder(export, batches=True)
-    found = scored(predictor, held, ingest.label, ingest.weight, split.split.key)
+    found = scored(predictor, held, select.label, select.weight, split.split.key)
     return measure(
         _labels(found),
         found.predictions,
         task=found.task,
-        weights=None if ingest.weight is None else found.weights,
+        weights=None if select.weight is None else found.weights,
         classes=found.classes or None,
         columns=held,
         slices=slices,
@@ -308,7 +320,7 @@ def champion(loop: str, export: Path, context: Context) -> str | None:
 @step
 def judge(
     loop: str,
-    ingest: Rows,
+    select: Rows,
     split: Parts,
     export: Path,
     evaluate: Evaluation,
@@ -321,7 +333,10 @@ def judge(
     comparison, incomparable = None, ""
     if champion is not None:
         try:
-            comparison = _compared(loop, champion, ingest, split, export, context)
+            version = context.stores.versions.get(loop, champion)
+            comparison = beside(version, select, split, export, context)
+            if (left_out := split.held_rows - comparison.rows) > 0:
+                print(f"{left_out:,} of {split.held_rows:,} held-out rows trained {version.name}: not compared on")
         except (DataError, VersionNotFound) as error:
             incomparable = error.what
     verdict = decide(evaluate, comparison, judging.gates, incomparable=incomparable)
@@ -336,11 +351,12 @@ def register(
     evaluate: Evaluation,
     champion: str | None,
     judge: Judged,
+    drift: Drifted,  # noqa: ARG001 - nothing is registered before it is known what moved
     judging: Judge,
     context: Context,
 ) -> Registered:
     """Complete the bundle and make it a version: accepted, or rejected, which ends the run so. The same bundle once."""
-    version = _registered(export, evaluate, champion, judge, judging, context)
+    version = complete(export, evaluate, champion, judge.verdict, judge.comparison, judging, context)
     if version.status is VersionStatus.REJECTED:
         raise Rejected(
             f"{version.name} was registered as rejected: {version.reason}\n  to do: look at it with lw why "
@@ -351,100 +367,37 @@ def register(
     return Registered(loop=loop, number=version.number, digest=version.digest, accepted=True)
 
 
-STANDARD = (ingest, describe, validate, split, search, train, export, evaluate, champion, judge, register)
+STANDARD = (
+    ingest,
+    describe,
+    validate,
+    drift,
+    select,
+    split,
+    search,
+    train,
+    export,
+    evaluate,
+    champion,
+    judge,
+    register,
+)
 
 
-def _part(ingest: Rows, split: Parts, context: Context, *wanted: int) -> pl.LazyFrame:
-    """Features, label and weight of the rows of these parts, not read yet."""
-    return split.only(ingest.labelled(context.tables, [*_columns(ingest), *split.columns]), *wanted)
-
-
-def _columns(ingest: Rows) -> list[str]:
-    return [*ingest.features, *([ingest.weight] if ingest.weight else [])]
-
-
-def _data(ingest: Rows, rows: pl.LazyFrame, seed: int) -> TrainingData:
-    return TrainingData(lambda: rows, ingest.features, label=ingest.label, weight=ingest.weight, seed=seed)
-
-
-def _value(model: Any, data: TrainingData, rows: pl.DataFrame, ingest: Rows, metric: str) -> float:
+def _value(model: Any, data: TrainingData, compared: pl.DataFrame, rows: Rows, metric: str) -> float:
     """Of the metric, on rows that the model was not trained on. Raises `DataError` where it is undefined."""
-    found = said(model, data, rows)
+    found = said(model, data, compared)
     if Task(found.task) not in METRICS[metric].tasks:
         raise DeclarationError(
             f"{metric} is no metric of a {found.task} model, which train() returned",
             where="search=",
             fix="judge by another metric",
         )
-    sample = sampled(found.task, found.classes, rows, found.scores, ingest.label, ingest.weight)
+    sample = sampled(found.task, found.classes, compared, found.scores, rows.label, rows.weight)
     value = float(values(sample, [metric])[0])
     if np.isnan(value):
         raise DataError(f"{metric} is undefined: {why_undefined(metric, sample)}")
     return value
-
-
-def _held(ingest: Rows, split: Parts, context: Context, others: Iterable[str]) -> pl.DataFrame:
-    """The held-out rows: features, label, weight, and what else is asked for and there."""
-    wanted = [*_columns(ingest), *split.columns, *(name for name in others if name in ingest.version.columns)]
-    return split.only(ingest.labelled(context.tables, wanted), HELD).collect()
-
-
-def _compared(loop: str, champion: str, ingest: Rows, split: Parts, export: Path, context: Context) -> Comparison:
-    """Both bundles on the same rows. Raises `DataError` where the champion cannot answer to them: a column it needs is
-    gone, a label came that it does not know; and `VersionNotFound`."""
-    version = context.stores.versions.get(loop, champion)
-    bundles = [fetch(context.stores, version, context.folder), export]
-    one, other = (Predictor.from_folder(each, batches=True) for each in bundles)
-    told = version.lineage.get("split")
-    known = Parts.from_dict(told).columns if told else ()
-    held = _held(ingest, split, context, [*(column.name for column in one.inputs), *known])
-    held = _unseen(version, held)
-    group = split.split.key
-    try:
-        theirs = scored(one, held, ingest.label, ingest.weight, group)
-    except DataError as error:
-        raise DataError(f"{version.name}, the champion, cannot answer to these rows: {error.what}") from error
-    return compare(theirs, scored(other, held, ingest.label, ingest.weight, group), seed=context.seed)
-
-
-def _unseen(champion: Version, held: pl.DataFrame) -> pl.DataFrame:
-    """Without the rows that the champion was trained on: it would look better on them than it is."""
-    told = champion.lineage.get("split")
-    if not told or not set(Parts.from_dict(told).columns) <= set(held.columns):
-        return held
-    unseen = held.filter(Parts.from_dict(told).of(held) == HELD)
-    if len(unseen) < len(held):
-        print(f"{len(held) - len(unseen):,} of {len(held):,} held-out rows trained {champion.name}: not compared on")
-    if len(unseen) == 0:
-        raise DataError(
-            f"{champion.name} was trained on every held-out row, so nothing can be compared with it",
-            where="split=",
-            fix="append newer rows, or go back to the split that it was made with",
-        )
-    return unseen
-
-
-def _refuse_unknown(ingest: Rows, where: str, names: Sequence[str]) -> None:
-    for name in names:
-        if name not in ingest.version.columns:
-            raise DeclarationError(
-                f"there is no column {name!r} in table {ingest.table.name!r}",
-                where=where,
-                fix=did_you_mean(name, ingest.version.columns),
-            )
-
-
-def _refuse_weights(ingest: Rows, context: Context) -> None:
-    if ingest.weight is None:
-        return
-    weights = ingest.labelled(context.tables, [ingest.weight]).select(ingest.weight).collect().to_series()
-    if not weights.dtype.is_numeric() or weights.null_count() or not bool((weights.cast(pl.Float64) >= 0).all()):
-        missing = f", {weights.null_count()} of them missing" if weights.null_count() else ""
-        raise DataError(
-            f"weights must be numbers of 0 or more, and {ingest.weight!r} holds {weights.dtype}{missing}",
-            where=f"column {ingest.weight!r}",
-            fix="write the weight of every labelled row, or name another column: weight=",
-        )
 
 
 def _refuse_new_classes(labels: pl.Series, is_held: Any) -> None:
@@ -480,21 +433,28 @@ def _answered(schema: Schema, refuses_missing: Sequence[str]) -> Schema:
     return replace(schema, columns=tuple(columns))
 
 
-def _lineage(ingest: Rows, split: Parts, train: Trained, context: Context) -> dict[str, Any]:
+def _statistics(describe: Described, validate: Validated) -> Statistics:
+    """Of the rows that were let through: features and label."""
+    found = validate.described or describe
+    return Statistics.of(found.rows.profile().only([*validate.rows.features, validate.rows.label]))
+
+
+def _lineage(validate: Validated, split: Parts, train: Trained, context: Context) -> dict[str, Any]:
     """What led to the model: all that is needed to make it again."""
     run = context.stores.runs.get(context.run_id)
-    version = ingest.version
+    rows, version = validate.rows, validate.rows.version
     data = {
         "table": version.name,
         "version": version.version,
         "labels_version": version.labels_version,
         "digest": version.digest,
-        "since": str(ingest.since) if ingest.since else None,
-        "until": str(ingest.until) if ingest.until else None,
+        "since": str(rows.since) if rows.since else None,
+        "until": str(rows.until) if rows.until else None,
     }
     return {
         "run": run.id,
         "data": data,
+        "validation": validate.to_dict(),
         "code": run.lease.code if run.lease else None,
         "environment": run.lease.environment if run.lease else None,
         "git_commit": run.lease.git_commit if run.lease else None,
@@ -506,48 +466,31 @@ def _lineage(ingest: Rows, split: Parts, train: Trained, context: Context) -> di
     }
 
 
-def _registered(
-    export: Path, evaluate: Evaluation, champion: str | None, judge: Judged, judging: Judge, context: Context
-) -> Version:
-    draft = bundle.verify(export)
-    folder = Path(shutil.copytree(export, context.folder / "bundle"))
-    schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
-    lineage = {**draft.lineage, "champion": champion}
-    texts = {
-        "evaluation.json": evaluate.to_json(),
-        "verdict.json": judge.verdict.to_json(),
-        "card.html": card(
-            draft.name, judge.verdict, evaluate, judge.comparison, columns=schema["columns"], facts=_facts(lineage)
-        ),
-    }
-    if judge.comparison is not None:
-        texts["comparison.json"] = judge.comparison.to_json()
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    sealed = bundle.write(
-        folder,
-        name=draft.name,
-        inputs=draft.inputs,
-        task=draft.task,
-        classes=draft.classes,
-        parity=draft.parity,
-        lineage=lineage,
-    )
-    first = evaluate.metric(judging.metric)
-    return registering(
-        context.stores,
-        folder,
-        sealed,
-        Cause(actor=context.actor, at=context.clock.now(), reason=judge.verdict.reason),
-        status=VersionStatus.ACCEPTED if judge.verdict.accepted else VersionStatus.REJECTED,
-        run_id=context.run_id,
-        metric=judging.metric,
-        value=first.value if first else None,
-        reason=judge.verdict.reason,
-    )
+def _trained_before(loop: str, context: Context) -> TrainedBefore | None:
+    """The champion, as later rows are held against it; None where there is none, or its bundle has no statistics."""
+    try:
+        version = context.stores.versions.get(loop, CHAMPION)
+    except VersionNotFound:
+        return None
+    if "statistics.json" not in version.files:
+        return None
+    statistics, schema = (context.stores.blobs.read(version.files[f"{name}.json"]) for name in ("statistics", "schema"))
+    try:
+        profile = Statistics.from_json(statistics.decode()).profile()
+        return TrainedBefore(name=version.name, profile=profile, schema=Schema.from_json(schema.decode()))
+    except DataError as error:  # written by another Loopwright
+        print(f"nothing is compared with {version.name}: {error.what}")
+        return None
 
 
-def _facts(lineage: Mapping[str, Any]) -> dict[str, Any]:
-    """For the card: without who made it, which would make equal cards differ."""
-    aside = ("run", "code", "git_commit", "git_diff", "logged")
-    return {name: value for name, value in lineage.items() if name not in aside and value is not None}
+def _tell(found: Drifted, loop: str, rows: Rows, context: Context) -> None:
+    """As events of the loop, which triggers and people read."""
+    cause = Cause(actor=context.actor, at=context.clock.now(), reason=f"run {context.run_id}")
+    subject, events = f"loop:{loop}", context.stores.events
+    if found.changes:
+        events.add(
+            "SchemaChanged", subject, cause, {"champion": found.champion, "changes": found.changes[:_MOST_CHANGES]}
+        )
+    if any(found.columns.values()):
+        told = {"champion": found.champion, "table_version": rows.version.version, **found.columns}
+        events.add("DriftFound", subject, cause, told)

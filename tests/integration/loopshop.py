@@ -52,6 +52,7 @@ class LoopShop(Workshop):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.clock.advance(timedelta(days=365).total_seconds())  # the visits of the year have come
         self.tables = Tables(folder / "tables", self.clock)
         object.__setattr__(self.runner, "open_tables", lambda: self.tables)
 

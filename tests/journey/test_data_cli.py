@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,16 @@ from tests.unit.bundles import Works, a_graph
 
 import loopwright
 from loopwright.cli import words
+from loopwright.core.stores import Stores
 from loopwright.core.version import VersionStatus
 from loopwright.data.schema import Column, Schema
 from loopwright.data.schema_file import read
 from loopwright.data.statistics import describe
 from loopwright.data.table import Table
+from loopwright.predictions.journal import FOLDER, Journal, Line
 from loopwright.registry.register import register
+from loopwright.testing import HandClock
+from loopwright.testing.conformance import cause
 from loopwright.transform import bundle
 from loopwright.transform.columns import Column as Input
 from loopwright.transform.columns import Kind
@@ -77,22 +81,47 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table = Table("flights", key="flight_id", time="at", label="late")
         for month in months:
             system.tables.append(table, month)
-        works = Works(system.stores, folder / "works")
-        works.version()
-        trained = folder / "bundle"
-        trained.mkdir()
-        (trained / "model.onnx").write_bytes(a_graph(0.5))
-        (trained / "schema.json").write_text(CONTRACT.to_json())
-        (trained / "statistics.json").write_text(describe(months[0].lazy().select("x", "late")).to_json())
-        manifest = bundle.write(
-            trained, name="flights", inputs=[Input(name="x", kind=Kind.NUMBER)], task="regression", classes=[],
-            parity={"rows": 1}, lineage={"run": "run-1"},
-        )  # fmt: skip
-        register(
-            system.stores, trained, manifest, works.cause(), status=VersionStatus.ACCEPTED, run_id="run-1",
-            metric="r2", value=0.7, reason="",
-        )  # fmt: skip
+        Works(system.stores, folder / "works").version()
+        statistics = describe(months[0].lazy().select("x", "late")).to_json()
+        register_version(system.stores, folder / "second", CONTRACT, {"statistics.json": statistics})
+        whole = replace(CONTRACT.column("x"), kind="integer", least=None, most=None)
+        register_version(system.stores, folder / "third", replace(CONTRACT, columns=(whole,)), {})
+        for day, month in enumerate((months[1], months[2])):
+            # Whole numbers where the model takes floats; null where a number was not known.
+            sent = [None if number % 50 == 0 else round(x) for number, x in enumerate(month["x"])]
+            asked(system.workspace, sent, START + timedelta(days=day))
+        for version in (2, 3):
+            asked(system.workspace, [1, 2.0], START + timedelta(days=31), version=version)
     return folder
+
+
+def register_version(stores: Stores, folder: Path, contract: Schema, files: dict[str, str]) -> None:
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(a_graph(0.5))
+    for name, content in {**files, "schema.json": contract.to_json()}.items():
+        (folder / name).write_text(content)
+    manifest = bundle.write(
+        folder, name="flights", inputs=[Input(name="x", kind=Kind.NUMBER)], task="regression", classes=[],
+        parity={"rows": 1}, lineage={"run": "run-1"},
+    )  # fmt: skip
+    register(
+        stores, folder, manifest, cause(), status=VersionStatus.ACCEPTED, run_id="run-1", metric="r2", value=0.7,
+        reason="",
+    )  # fmt: skip
+
+
+def asked(workspace: Path, values: Iterable[float | None], at: datetime, *, version: int = 2) -> None:
+    """As a gateway records it."""
+    kept = Journal(workspace / FOLDER, HandClock(at))
+    lines = [
+        Line(
+            id=f"{kept.new_id()}.0", at=at, loop="flights", version=version, digest="d" * 64, arm="champion",
+            row={"x": value}, key={"flight_id": f"{number}"}, value=1.0,
+        )
+        for number, value in enumerate(values)
+    ]  # fmt: skip
+    kept.append("flights", lines)
+    kept.close()
 
 
 @pytest.fixture
@@ -151,6 +180,42 @@ def test_two_sources_stand_side_by_side_on_a_page(lw: Lw) -> None:
     assert "<th>january.csv</th><th>march.csv</th>" in page
     lw("describe", "january.csv", "--against", "march.csv", "--page", "again.html")
     assert Path("again.html").read_bytes() == Path("page.html").read_bytes()
+
+
+def test_slices_stand_side_by_side(lw: Lw) -> None:
+    told = lw("describe", "january.csv", "--by", "carrier", "--json").json["spans"]
+    assert [one["name"] for one in told] == ["carrier = UA", "carrier = B6", "carrier = EV"]
+    assert sum(one["rows"] for one in told) == 3000
+    whole = pl.read_csv("january.csv").filter(carrier="EV")["x"].mean()
+    assert next(one for one in told[2]["columns"] if one["name"] == "x")["mean"] == pytest.approx(whole)
+    many = lw("describe", "january.csv", "--by", "flight_id")
+    assert "2,992 more values of flight_id" in many.out
+
+
+def test_numbers_are_described_by_weights(lw: Lw) -> None:
+    frame = pl.read_csv("january.csv").with_columns(w=pl.int_range(pl.len()) % 3)
+    frame.write_csv("weighted.csv")
+    [span] = lw("describe", "weighted.csv", "--weight", "w", "--json").json["spans"]
+    x = next(one for one in span["columns"] if one["name"] == "x")
+    assert x["weighted_mean"] == pytest.approx(np.average(frame["x"].to_numpy(), weights=frame["w"].to_numpy()))
+    assert "weighted mean" in lw("describe", "weighted.csv", "--weight", "w").out
+    both = lw("describe", "weighted.csv", "--weight", "w", "--by", "late", "--json").json["spans"]
+    assert all("weighted_mean" in one for span in both for one in span["columns"] if one["name"] == "x")
+
+
+def test_what_tells_of_the_label_is_ranked(lw: Lw) -> None:
+    frame = pl.read_csv("january.csv").with_columns(delay=pl.when("late").then(pl.col("x") + 60).otherwise("x"))
+    frame.write_csv("delays.csv")
+    told = lw("describe", "delays.csv", "--label", "late", "--json").json["label"]
+    assert (told["label"], told["of"]) == ("late", "share of 'false'")
+    assert told["columns"][0]["name"] == "delay"
+    carriers = next(one for one in told["columns"] if one["name"] == "carrier")
+    united = next(one for one in carriers["groups"] if one["value"] == "UA")
+    assert united["mean"] == pytest.approx(1 - frame.filter(carrier="UA")["late"].mean())  # type: ignore[operator]
+    done = lw("describe", "delays.csv", "--label", "late", "--page", "label.html")
+    assert "what tells of 'late'" in done.out
+    assert "<h2>Label</h2>" in Path("label.html").read_text(encoding="utf-8")
+    assert lw("describe", "delays.csv", "--label", "x", "--json").json["label"]["of"] == "mean"
 
 
 def test_files_are_described_where_there_is_no_workspace(made: Path, tmp_path: Path) -> None:
@@ -241,6 +306,46 @@ def test_a_table_against_the_rows_a_version_was_trained_on(lw: Lw) -> None:
     assert "against training rows of flights:2: 3,000 rows" in done.out
 
 
+# What a loop's versions were asked about
+
+
+def test_predictions_are_described_in_the_types_of_the_contract(lw: Lw) -> None:
+    told = lw("describe", "flights:predictions", "--until", "2013-01-02", "--json").json["spans"][0]
+    assert told["name"] == "flights:predictions (until 2013-01-02)"
+    assert (told["rows"], [one["name"] for one in told["columns"]]) == (3000, ["x"])
+    assert (told["columns"][0]["kind"], told["columns"][0]["missing"]) == ("float", 60)
+    last = lw("describe", "flights:predictions", "--since", "2013-02-01", "--json").json["spans"][0]
+    assert (last["rows"], last["columns"][0]["kind"]) == (2, "integer")
+    assert last["notes"] == ["left out: 2 rows of versions that took other columns"]
+    one = lw("describe", "flights:predictions", "--version", "2", "--json").json["spans"][0]
+    assert (one["name"], one["rows"]) == ("flights:predictions (version 2)", 6002)
+
+
+def test_what_is_served_is_held_against_what_was_trained_on(lw: Lw) -> None:
+    like = lw("drift", "flights:predictions", "--until", "2013-01-02", "--against", "flights:2")
+    assert "against training rows of flights:2: 3,000 rows" in like.out
+    second = ("flights:predictions", "--version", "2", "--since", "2013-01-02")
+    moved = lw("drift", *second, "--against", "flights:2", "--json")
+    assert moved.code == 3
+    assert [(one["name"], one["standing"]) for one in moved.json["drift"]["columns"]][:1] == [("x", "suspected")]
+
+
+def test_one_window_of_what_is_served_is_held_against_another(lw: Lw) -> None:
+    line = ("flights:predictions", "--version", "2", "--since", "2013-01-02", "--against", "flights:predictions")
+    assert lw("drift", *line, "--against-until", "2013-01-02").code == 3
+    same = ("flights:predictions", "--until", "2013-01-02", "--against", "flights:predictions")
+    assert lw("drift", *same, "--against-until", "2013-01-02").code == 0
+
+
+def test_what_is_served_is_validated_where_no_label_is_expected(lw: Lw) -> None:
+    served = ("flights:predictions", "--until", "2013-01-02")
+    assert lw("validate", *served).code == 0
+    lw("schema", "january.csv", "--output", "schema.toml", "--label", "late")
+    found = lw("validate", *served, "--schema", "schema.toml", "--json").json["findings"]
+    assert {one["column"] for one in found} == {"x"}  # no key, no time, no label is asked for
+    assert "too many missing" in {one["kind"] for one in found}
+
+
 # Schemas
 
 
@@ -305,6 +410,12 @@ def test_what_was_found_is_accepted_by_its_line(lw: Lw) -> None:
         (("describe", "january.csv", "--page", "no/page.html"), 2, "there is no folder 'no'", "make it first"),
         (("describe", "january.csv", "--page", "january.csv"), 2, "no name of a page", "--page january.html"),
         (("accept", "nonsense", "--schema", "s.toml", "--because", "x"), 1, "cannot be read", "name a file"),
+        (("describe", "flight:predictions"), 2, "no predictions of flight", "did you mean 'flights'?"),
+        (("describe", "flights:predictions", "--since", "2014-01-01"), 2, "no predictions", "another span"),
+        (("describe", "january.csv", "--by", "carier"), 2, "no column 'carier'", "did you mean 'carrier'?"),
+        (("describe", "january.csv", "--weight", "carrier"), 2, "the weight 'carrier' is", "a column of numbers"),
+        (("describe", "january.csv", "--label", "at"), 2, "the label 'at' is of kind time", "classes or numbers"),
+        (("describe", "flights:2", "--by", "x"), 2, "only statistics were kept", "a table or a file"),
         (("descibe", "january.csv"), 2, "describe", "--help"),
     ],
 )
@@ -329,3 +440,17 @@ def test_a_line_that_is_none_changes_nothing(lw: Lw) -> None:
 def test_errors_are_json_for_machines(lw: Lw) -> None:
     done = lw("describe", "nothing.csv", "--json")
     assert done.json["error"]["what"] == "no such file"
+
+
+def test_a_schema_of_tensorflow_is_taken_over_and_what_is_left_out_is_named(lw: Lw) -> None:
+    Path("schema.pbtxt").write_text(
+        'feature { name: "x" type: FLOAT float_domain { min: 50 } image_domain { } }\n'
+        'feature { name: "late" type: INT bool_domain { } not_in_environment: "SERVING" }\n'
+    )
+    done = lw("schema", "schema.pbtxt", "--label", "late", "--output", "taken.toml")
+    assert (done.code, done.err) == (0, "left out: x: image_domain\n")
+    assert (read(Path("taken.toml")).column("x").least, read(Path("taken.toml")).label) == (50, "late")
+    for file in ("taken.toml", "schema.pbtxt"):
+        found = lw("validate", "january.csv", "--schema", file, "--json").json["findings"]
+        assert ("number too small", "x") in {(one["kind"], one.get("column")) for one in found}
+    assert lw("schema", "none.pbtxt").code == 2

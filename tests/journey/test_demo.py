@@ -85,15 +85,15 @@ def test_what_is_served_is_what_the_python_model_says(played: Path) -> None:
 
 def python_model(system: System, file: Path) -> tuple[Any, pl.DataFrame]:
     """What the loop's `train` makes of the run's training rows says of 500 rows of April."""
-    from loopwright.steps import _data
     from loopwright.train.parts import HELD
+    from loopwright.train.pinned import training_data
 
     run = story(file.parents[1])["events"]
     name = next(event["run"] for event in run if event["event"] == "VersionRegistered")
     rows, split = system.output(name, "ingest"), system.output(name, "split")
     trained: Trained = system.output(name, "train")
     labelled = rows.labelled(system.tables).collect()
-    data = _data(rows, labelled.filter(split.of(labelled) != HELD).lazy(), seed=0)
+    data = training_data(rows, labelled.filter(split.of(labelled) != HELD).lazy(), seed=0)
     model = load_module(file).train(data, **trained.parameters)
     april = flights.month(4).gather_every(50).head(500)
     return model.predict_proba(data.inputs.frame(april.select(rows.features)))[:, 1], april
@@ -113,7 +113,7 @@ def test_a_second_demo_starts_from_the_cache(played: Path) -> None:
     assert done.returncode == 0, done.stderr
     again = json.loads((played / "again.json").read_text())
     steps = next(event["steps"] for event in again["events"] if event["event"] == "VersionRegistered")
-    assert {name for name, status in steps.items() if status == "ran"} == {"ingest", "champion", "register"}
+    assert {name for name, status in steps.items() if status == "ran"} == {"ingest", "drift", "champion", "register"}
     assert again["summary"]["versions"] == 1
     assert again["summary"]["online"] == pytest.approx(story(played)["summary"]["online"])
 

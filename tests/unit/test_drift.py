@@ -33,7 +33,7 @@ def shares(share: float, rows: int, name: str = "late") -> Profile:
 
 @pytest.mark.parametrize(("rows", "windows"), [(100, 40), (1000, 20), (10_000, 5)])
 def test_where_nothing_moved_nothing_is_told(rows: int, windows: int) -> None:
-    """One suspicion is allowed for; `python -m bench.drift` has the figures."""
+    """One suspicion is allowed for; `python -m bench --only drift` has the figures."""
     told = false_alarms(rows, windows, seed=3)
     assert told.alarmed == 0
     assert told.suspected <= 1
@@ -78,8 +78,16 @@ def test_more_flights_are_late_in_june_and_5000_show_it() -> None:
     assert all("late" in {one.name for one in answer.drifted} for answer in flights_found(5000, 3, month=6))
 
 
-def test_flights_of_the_same_months_do_not_alarm() -> None:
-    assert not any(answer.drifted for answer in flights_found(1000, 5, month=None))
+@pytest.mark.parametrize(("rows", "windows"), [(100, 10), (1000, 8), (5000, 4)])
+def test_flights_of_the_same_months_do_not_alarm(rows: int, windows: int) -> None:
+    """Where a peer of default settings alarms in 6 of 8 windows of 100 rows."""
+    assert not any(answer.drifted for answer in flights_found(rows, windows, month=None))
+
+
+def test_a_hundred_flights_are_too_few_to_say_that_nothing_moved() -> None:
+    for answer in flights_found(100, 5, month=None):
+        assert {one.standing for one in answer.columns} <= {Standing.NOT_ENOUGH, Standing.NOT_COMPARED}
+        assert answer.more_rows == 900
 
 
 def test_one_window_is_a_suspicion_and_two_in_a_row_are_drift() -> None:

@@ -1,10 +1,16 @@
 """Columns that tell the label because they are filled in with it."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import polars as pl
 import pytest
 
+from loopwright.data.finding_kinds import decided
+from loopwright.data.infer import infer
 from loopwright.data.leaks import leaks, separation
+from loopwright.data.relax import accept
+from loopwright.data.statistics import describe
 from loopwright.demo import flights
 
 N = 4000
@@ -23,6 +29,14 @@ def test_a_column_that_is_the_label_in_other_words_is_found() -> None:
     assert "delay" in kinds(delay=delay)
     assert "told" in kinds(told=np.where(LATE, "yes", "no"))
     assert "flag" in kinds(flag=LATE)
+
+
+def test_a_leak_is_accepted_by_its_line_of_the_schema() -> None:
+    found = leaks(pl.DataFrame({"flag": LATE, "told": LATE, "late": LATE}), ["flag", "told"], "late")
+    assert [one.accept for one in found] == [f'columns.{name}.accepted = ["leak"]' for name in ("flag", "told")]
+    schema = infer(describe(pl.LazyFrame({"flag": LATE, "told": LATE})).profile())
+    widened = accept(schema, found[0], who="ada", why="known at booking", at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert [one.column for one in decided(found, widened)] == ["told"]
 
 
 def test_a_good_feature_is_no_leak() -> None:

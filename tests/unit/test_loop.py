@@ -49,6 +49,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"release": 0.1}, "release=0.1", "lw.Canary("),
     ({"weight": 3}, "weight=3", "a_column"),
     ({"trust": "seats"}, "trust='seats'", "trust=[...]"),
+    ({"validate": "schema.toml"}, "validate='schema.toml'", "lw.Validate("),
     ({"trust": [1]}, "trust= holds 1", "a_column"),
     ({"retrain": lw.on_drift()}, "is no list", "retrain=[...]"),
     ({"retrain": ["30d"]}, "'30d'", "lw.on_new_data"),
@@ -85,6 +86,14 @@ WORDS: list[tuple[Callable[[], object], str]] = [
     (lambda: lw.Canary(shares=[1, 10, 100]), "10 is no share"),
     (lambda: lw.Canary(hold="6"), "'6' is no length of time"),
     (lambda: lw.Canary(shadow="0d"), "'0d' is no length of time"),
+    (lambda: lw.Validate(schema="schema.json"), "schema='schema.json'"),
+    (lambda: lw.Validate(span="a month"), "'a month' is no length of time"),
+    (lambda: lw.Validate(quarantine="NaN"), "no list of kinds"),
+    (lambda: lw.Validate(quarantine=[]), "no list of kinds"),
+    (lambda: lw.Validate(quarantine=["missing column"]), "about no single rows"),
+    (lambda: lw.Validate(quarantine=["number to big"]), "'number to big'"),
+    (lambda: lw.Validate(quarantine=True, most_quarantined=5), "most_quarantined=5"),
+    (lambda: lw.Validate(quarantine=True, most_quarantined=True), "most_quarantined=True"),
     (lambda: lw.on_new_data("a month"), "'a month' is no length of time"),
     (lambda: lw.on_decay("roc_auk", by=0.1), "no metric 'roc_auk'"),
     (lambda: lw.on_decay("roc_auc", by=0), "by=0 is no amount"),
@@ -104,7 +113,7 @@ def test_a_loop_is_a_pipeline_of_the_standard_steps() -> None:
     names = [step.name for step in a_loop().as_pipeline().order]
     assert names[0] == "ingest"
     assert names[-2:] == ["judge", "register"]
-    assert {"describe", "validate", "split", "search", "train", "export", "evaluate", "champion"} < set(names)
+    assert {"describe", "validate", "drift", "select", "split", "search", "train", "export", "evaluate", "champion"} < set(names)
 
 
 def test_a_step_of_the_same_name_replaces_and_another_is_added() -> None:
@@ -115,7 +124,7 @@ def test_a_step_of_the_same_name_replaces_and_another_is_added() -> None:
     pipeline = a_loop(steps=[describe, audit]).as_pipeline()
     assert describe in pipeline.steps
     assert audit in pipeline.steps
-    assert len(pipeline.steps) == 12
+    assert len(pipeline.steps) == 14
 
 
 def test_a_train_that_takes_any_parameter_may_be_searched_by_any() -> None:

@@ -197,8 +197,9 @@ def test_a_table_of_two_thousand_columns_is_told_in_few_lines() -> None:
 def test_many_findings_are_told_in_few_lines() -> None:
     one = Finding(kind="constant", severity=Severity.ERROR, message="m", fix="f")
     text = Report(findings=(one,) * 500).text(80)
-    assert text.startswith("500 errors\nerror: m\n    to do: f\n")
+    assert text.startswith("500 errors\nerror: m [constant]\n    to do: f\n")
     assert f"and {500 - MOST_FINDINGS:,} more findings" in text
+    assert text.endswith("\n    error: constant: all rows")
 
 
 def test_signs_may_be_plain() -> None:
@@ -310,7 +311,8 @@ def test_statistics_drift_and_findings_show_themselves_in_a_notebook() -> None:
     moved = drift(statistics.profile(), other.profile())
     found = check(other.profile(), infer(statistics.profile()))
     assert isinstance(found, Findings)
-    for shown, told in ((statistics, "temp"), (moved, "suspected"), (found, "Findings")):
+    schema = infer(statistics.profile())
+    for shown, told in ((statistics, "temp"), (moved, "suspected"), (found, "Findings"), (schema, "most = ")):
         html = shown._repr_html_()
         assert html.startswith('<div class="lw">')
         assert told in html

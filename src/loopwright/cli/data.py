@@ -1,9 +1,8 @@
-"""`lw data`: describe, validate, drift, schema, accept."""
+"""`lw data`: describe, validate, drift, schema, accept, quarantined."""
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from loopwright.data.schema import Schema
 
 F = TypeVar("F", bound=Callable[..., Any])
-_TABLE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_VERSION = re.compile(r"[a-z][a-z0-9_-]{0,63}:[A-Za-z0-9_-]+")
+_TFDV = ".pbtxt"
+"""How TensorFlow Data Validation names its schemas."""
 _WIDTH = 120
 """Where there is no terminal."""
 _COLOURS = {"error": "red", "warning": "yellow"}
@@ -75,18 +74,26 @@ _AGAINST = click.option("--against", metavar="SOURCE", help="Rows to compare wit
 @words.command(data, "describe", example="lw data describe flights --since 2013-02-01 --page flights.html")
 @click.argument("source")
 @_AGAINST
+@click.option("--by", metavar="COLUMN", help="Side by side for each value of a column, the most frequent ones.")
+@click.option("--weight", metavar="COLUMN", help="Describe numbers by the weights in a column, too.")
+@click.option("--label", metavar="COLUMN", help="Tell also what every column tells of this one.")
 @_spans
 @_page
 def describe(
     source: str,
     against: str | None,
+    by: str | None,
+    weight: str | None,
+    label: str | None,
     page: Path | None,
     project: Path | None,
     flags: tuple[str, ...],
     as_json: bool,
     **spans: Any,
 ) -> int:
-    """Tell what every column holds. SOURCE is a table, a file, a glob, a URL, or a version: LOOP:3."""
+    """Tell what every column holds. SOURCE is a table, a file, a glob, a URL, a version (LOOP:3, for the rows it was
+    trained on), or LOOP:predictions, for the rows that its versions were asked about."""
+    from loopwright.data import on_request
     from loopwright.data.check import check
     from loopwright.data.report import Report
     from loopwright.data.spans import plain_schema
@@ -96,29 +103,33 @@ def describe(
         other = desk.beside(against, spans)
         seen = looked.span.seen
         found = tuple(check(seen, plain_schema(seen, desk.declared(source))))
-        told = (looked.span, *([other.span] if other else []))
-        return _show(Report(spans=told, findings=found), source, page, as_json=as_json)
+        told = (*on_request.spans(looked, by=by, weight=weight), *([other.span] if other else []))
+        labelled = None if label is None else on_request.label_told(looked, label)
+        return _show(Report(spans=told, findings=found, labelled=labelled), source, page, as_json=as_json)
 
 
 @words.command(data, "validate", example="lw data validate april.csv --schema schema.toml --against flights")
 @click.argument("source")
 @_SCHEMA
 @_AGAINST
-@click.option("--environment", default="training", show_default=True, metavar="NAME", help="Where the rows are used.")
+@click.option(
+    "--environment", metavar="NAME", help="Where the rows are used [default: training; of predictions: serving]."
+)
 @_spans
 @_page
 def validate(
     source: str,
     schema_file: Path | None,
     against: str | None,
-    environment: str,
+    environment: str | None,
     page: Path | None,
     project: Path | None,
     flags: tuple[str, ...],
     as_json: bool,
     **spans: Any,
 ) -> int:
-    """Say what is wrong with SOURCE: a table, a file, a glob or a URL. Exit code 3 when there are errors, or drift.
+    """Say what is wrong with SOURCE: a table, a file, a glob, a URL or LOOP:predictions. Exit code 3 when there are
+    errors, or drift.
 
     Without --schema, rows are held against what --against looks like; without both, only what is wrong in any data is
     found. With a version (LOOP:3) as --against, its training rows are compared with, and its contract holds.
@@ -126,17 +137,19 @@ def validate(
     from loopwright.data.check import check
     from loopwright.data.examine import examine
     from loopwright.data.report import Report
+    from loopwright.data.schema import SERVING, TRAINING
 
     with sources.desk(project, flags) as desk:
         given = _read_schema(schema_file)
         looked = desk.look(sources.asked(source, spans), given)
         other = desk.beside(against, spans, given)
-        schema = given or desk.schema(source, looked, against, other)
-        beside = {"training" if desk.is_version(against) else "previous": other.span.seen} if other else {}
-        found = check(looked.span.seen, schema, environment=environment, now=SystemClock().now(), **beside)
+        schema = desk.schema(source, looked, against, other, given)
+        beside = {"training" if desk.is_skew(source, against) else "previous": other.span.seen} if other else {}
+        where = environment or (SERVING if desk.is_served(source) else TRAINING)
+        found = check(looked.span.seen, schema, environment=where, now=SystemClock().now(), **beside)
         if looked.rows is not None:
             found = examine(looked.rows, schema, found)
-        moved = desk.compared(looked, other, schema, against) if other else None
+        moved = desk.compared(looked, other, schema, source=source, against=against) if other else None
         told = (looked.span, *([other.span] if other else []))
         return _show(Report(spans=told, findings=tuple(found), drift=moved), source, page, as_json=as_json)
 
@@ -161,8 +174,9 @@ def drift(
 ) -> int:
     """Say which columns of SOURCE moved, from statistics alone. Exit code 3 when any did.
 
-    SOURCE and --against are tables, files, globs, URLs or versions: LOOP:3. One comparison can only make suspect:
-    a column has drifted when two windows in a row say so.
+    SOURCE and --against are tables, files, globs, URLs, versions (LOOP:3) or what was asked of them: LOOP:predictions,
+    with --since and --until. One comparison can only make suspect: a column has drifted when two windows in a row say
+    so.
     """
     from loopwright.data.report import Report
 
@@ -170,7 +184,8 @@ def drift(
         given = _read_schema(schema_file)
         looked = desk.look(sources.asked(source, spans), given)
         other = desk.look(sources.asked(against, spans, "against_"), given)
-        moved = desk.compared(looked, other, given or desk.roles(source, against, other), against)
+        schema = given or desk.roles(source, against, other)
+        moved = desk.compared(looked, other, schema, source=source, against=against)
         return _show(Report(spans=(looked.span, other.span), drift=moved), source, page, as_json=as_json)
 
 
@@ -194,13 +209,19 @@ def schema(
     as_json: bool,
     **spans: Any,
 ) -> None:
-    """Infer a schema from SOURCE (a table, a file, a glob or a URL): a TOML file to be read, edited and kept."""
+    """Infer a schema from SOURCE (a table, a file, a glob or a URL): a TOML file to be read, edited and kept.
+
+    SOURCE may also be a schema.pbtxt of TensorFlow Data Validation, which is then turned into one.
+    """
     from loopwright.data import schema_file
     from loopwright.data.infer import infer
 
-    with sources.desk(project, flags) as desk:
-        looked = desk.look(sources.asked(source, spans))
-        inferred = infer(looked.span.seen, desk.declared(source), label=label)
+    if Path(source).suffix == _TFDV:
+        inferred = _imported(Path(source), label)
+    else:
+        with sources.desk(project, flags) as desk:
+            looked = desk.look(sources.asked(source, spans))
+            inferred = infer(looked.span.seen, desk.declared(source), label=label)
     if label is not None and label not in inferred.names:
         raise UsageError(f"there is no column {label!r}", where=source, fix=did_you_mean(label, inferred.names))
     if output is None:
@@ -236,6 +257,24 @@ def accept(findings: tuple[str, ...], schema_file: Path, because: str, as_json: 
         click.echo("\n".join([*changes, f"wrote {schema_file}"]))
 
 
+@words.command(data, "quarantined", example="lw data quarantined last --output rows.parquet")
+@click.argument("run_id", metavar="RUN")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write them here, as Parquet."
+)
+def quarantined(run_id: str, output: Path | None, project: Path | None, flags: tuple[str, ...], as_json: bool) -> None:
+    """Show the rows that a run of a loop set aside, with their reasons."""
+    from loopwright.cli import quarantined as rows
+
+    aside = rows.of_run(words.opened(project, flags), run_id)
+    if output is not None:
+        aside.write_parquet(output)
+    if as_json:
+        words.print_json({"rows": rows.as_values(aside), "output": None if output is None else str(output)})
+    else:
+        click.echo(rows.as_text(aside) if output is None else f"wrote {output}: {len(aside):,} rows")
+
+
 def _read_schema(file: Path | None) -> Schema | None:
     from loopwright.data import schema_file
 
@@ -243,7 +282,19 @@ def _read_schema(file: Path | None) -> Schema | None:
         return None
     if not file.is_file():
         raise UsageError(f"there is no schema {str(file)!r}", fix=f"make one: lw data schema SOURCE --output {file}")
-    return schema_file.read(file)
+    return _imported(file) if file.suffix == _TFDV else schema_file.read(file)
+
+
+def _imported(file: Path, label: str | None = None) -> Schema:
+    """What is left out goes to stderr, so that the schema can be piped on."""
+    from loopwright.data.tfdv import from_tfdv
+
+    if not file.is_file():
+        raise UsageError(f"there is no file {str(file)!r}", fix="name what tfdv.write_schema_text() wrote")
+    imported = from_tfdv(file.read_text(encoding="utf-8"), label=label)
+    for one in imported.left_out:
+        click.echo(f"left out: {one}", err=True)
+    return imported.schema
 
 
 def _show(report: Report, title: str, page: Path | None, *, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from loopwright import system
-from loopwright.cli import words
+from loopwright.cli import text, words
 from loopwright.cli.progress import Progress
 from loopwright.core.version import CHAMPION, Version, VersionStatus
 from loopwright.errors import UsageError
@@ -94,6 +94,7 @@ def _end(opened: System, ending: Ending, progress: Progress, *, as_json: bool) -
         words.print_json(_told(ending) | ({"version": version.name} if version else {}))
     else:
         progress.end(ending, _resume_command(opened, ending))
+        _tell_findings(opened, ending)
         if version is not None:
             _tell_version(opened, version)
         elif "register" in ending.executions and ending.is_success:
@@ -107,13 +108,29 @@ def _version(opened: System, ending: Ending) -> Version | None:
     """What a loop's run registered; None for a run that made none."""
     if not ending.run or not ending.status:
         return None
-    pipeline = opened.stores.runs.get(ending.run).pipeline
-    return next((each for each in opened.stores.versions.list(pipeline) if each.run_id == ending.run), None)
+    loop = _pipeline(opened, ending)
+    return next((each for each in opened.stores.versions.list(loop) if each.run_id == ending.run), None)
+
+
+def _tell_findings(opened: System, ending: Ending) -> None:
+    """What the run told as events of its loop: what drifted, what changed in the schema."""
+    events = opened.stores.events
+    begun = events.list(subject=f"run:{ending.run}", limit=1) if ending.run else ()
+    for event in events.list(subject=f"loop:{_pipeline(opened, ending)}", after=begun[0].number) if begun else ():
+        if event.cause.reason == f"run {ending.run}":
+            told = text.details(event.data, ("changes", "drifted", "suspected"), 200)
+            click.echo(f"{event.kind}: {told}; see: lw logs {ending.run} --step drift")
+
+
+def _pipeline(opened: System, ending: Ending) -> str:
+    return opened.stores.runs.get(ending.run).pipeline
 
 
 def _tell_version(opened: System, version: Version) -> None:
-    from loopwright.registry.evidence import verdict_of
+    from loopwright.registry.evidence import validation, verdict_of
 
+    for line in validation(version.lineage.get("validation", {}))[1:]:
+        click.echo(line)
     click.echo(f"\n{version.name}: {verdict_of(opened.stores, version)}")
     if version.status is VersionStatus.ACCEPTED and CHAMPION not in version.aliases:
         click.echo(f"\nmake it the champion: lw promote {version.loop} {version.number}")

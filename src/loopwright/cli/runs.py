@@ -237,7 +237,7 @@ def _no_step(run: Run, step: str, executions: Sequence[Execution]) -> Sequence[E
 
 
 def _detail(data: Any) -> str:
-    return " ".join(f"{name}={str(value)[:40]}" for name, value in data.items() if name in _TOLD)
+    return text.details(data, [name for name in data if name in _TOLD])
 
 
-_TOLD = ("step", "attempt", "error", "reused_from", "token", "parameters")
+_TOLD = ("step", "attempt", "error", "reused_from", "token", "parameters", "changes", "drifted", "suspected")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -73,6 +74,17 @@ def size(value: int | None) -> str:
         if amount < 1024:
             return f"{amount:.1f} {unit}"
     return f"{amount / 1024:.1f} TiB"
+
+
+def details(data: Mapping[str, Any], names: Iterable[str], most: int = 40) -> str:
+    """Those of an event's data that are there and not empty, each cut to so many characters.
+
+    >>> details({"step": "train", "drifted": [], "suspected": ["hour", "pages"]}, ["drifted", "suspected"])
+    'suspected=hour, pages'
+    """
+    told = {name: data[name] for name in names if data.get(name) not in (None, [])}
+    shown = {name: ", ".join(map(str, one)) if isinstance(one, list) else str(one) for name, one in told.items()}
+    return " ".join(f"{name}={one if len(one) <= most else one[:most]}" for name, one in shown.items())
 
 
 def moment(value: datetime | None) -> str:

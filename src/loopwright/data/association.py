@@ -7,6 +7,7 @@ label's own statistics.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +76,16 @@ class Association:
     """Mutual information in bits, over the bins and classes told apart. Chance alone gives about (groups - 1)
     (classes - 1) / (2 rows ln 2), which is taken off."""
     groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """Of all columns with the label."""
+
+    label: str
+    of: str
+    """What the means of the groups are: `mean`, or the share of which class."""
+    columns: Mapping[str, Association]
 
 
 def associate(sketch: ColumnSketch, label: Label, first: int) -> Association:

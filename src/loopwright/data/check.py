@@ -6,13 +6,14 @@ its usual severity, which the schema's `severity` changes; what was accepted is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 
 import numpy as np
 
 from loopwright.data.check_columns import check_column
-from loopwright.data.check_texts import SOURCE
+from loopwright.data.check_texts import SOURCE, counted
 from loopwright.data.check_times import check_times
 from loopwright.data.contradictions import contradictions, moment
 from loopwright.data.distances import absolute_difference, jensen_shannon, l_infinity, shares
@@ -26,7 +27,6 @@ from loopwright.data.seen import Seen
 from loopwright.data.shared import Shared, shared
 from loopwright.data.sketch import NumberSketch
 from loopwright.data.units import unit_jump
-from loopwright.errors import did_you_mean
 
 CELLS = 20
 """Numbers are compared in so many cells of about equal rows."""
@@ -89,7 +89,8 @@ def _presence(now: Seen, schema: Schema, environment: str) -> Iterator[Finding]:
         here, expected = column.name in now.columns, environment not in column.absent_in
         if not here and column.required and expected:
             told = f"{column.name!r} is not there"
-            fix = f"bring it back; {did_you_mean(column.name, set(now.columns) - known)}"
+            new = _close(column.name, set(now.columns) - known)
+            fix = f"bring it back{f'; is it {new!r} now?' if new else ''}"
             accept = line(column.name, "required", False)
             yield finding("missing column", told, fix, column=column.name, accept=accept)
         elif here and not expected:
@@ -104,18 +105,25 @@ def _presence(now: Seen, schema: Schema, environment: str) -> Iterator[Finding]:
             seen = now.columns[name]
             told = f"{name!r} ({seen.kind}) is no column of the schema"
             accept = f"columns.{line(None, name, {'kind': seen.kind, 'missing': seen.missing > 0})}"
-            fix = f"{did_you_mean(name, known - set(now.columns))} if it is wanted, accept it in the schema"
+            old = _close(name, known - set(now.columns))
+            fix = f"{f'is it {old!r} by another name? ' if old else ''}if it is wanted, accept it in the schema"
             yield finding("new column", told, fix, column=name, accept=accept)
+
+
+def _close(name: str, others: Iterable[str]) -> str | None:
+    """What may be the same column by another name."""
+    found = get_close_matches(name, sorted(others), n=1, cutoff=0.6)
+    return found[0] if found else None
 
 
 def _rows(now: Seen, schema: Schema) -> Iterator[Finding]:
     least, most = schema.least_rows, schema.most_rows
     if least is not None and now.rows < least:
-        told = f"there are {now.rows:,} rows; the schema wants {least:,}"
+        told = f"there {'is' if now.rows == 1 else 'are'} {counted(now.rows, 'row')}; the schema wants {least:,}"
         accept = line(None, "least_rows", now.rows)
         yield finding("too few rows", told, "append the rest", number=now.rows, limit=least, accept=accept)
     if most is not None and now.rows > most:
-        told = f"there are {now.rows:,} rows; the limit is {most:,}"
+        told = f"there {'is' if now.rows == 1 else 'are'} {counted(now.rows, 'row')}; the limit is {most:,}"
         accept = line(None, "most_rows", now.rows)
         yield finding(
             "too many rows", told, "look for rows that came twice", number=now.rows, limit=most, accept=accept
@@ -128,14 +136,14 @@ def _weights(now: Seen, schema: Schema, environment: str) -> Iterator[Finding]:
         return
     seen = now.columns.get(name)
     if seen is None or seen.missing:
-        what = "is not there" if seen is None else f"is missing in {seen.missing:,} rows"
+        what = "is not there" if seen is None else f"is missing in {counted(seen.missing, 'row')}"
         told = f"the weight {name!r} {what}"
         number = None if seen is None else float(seen.missing)
         yield finding("weights missing", told, "give every row a weight", column=name, number=number, limit=0)
     if seen is not None and (seen.kind not in ("integer", "float") or seen.negatives or seen.mean == 0):
         what = "are no numbers" if seen.kind not in ("integer", "float") else "add up to nothing"
         if seen.negatives:
-            what = f"are below zero in {seen.negatives:,} rows"
+            what = f"are below zero in {counted(seen.negatives, 'row')}"
         fix = "write weights that are numbers from 0"
         yield finding(
             "weights mismatched", f"the weights {name!r} {what}", fix, column=name, number=seen.negatives, limit=0
@@ -179,7 +187,7 @@ def _spans(now: Seen, schema: Schema, before: Seen | None) -> Iterator[Finding]:
             continue
         start, last = moment(_text(one.low)), moment(_text(other.low))
         if column.order == "rising" and start is not None and last is not None and start < last:
-            told = f"{column.name!r} begins at {one.low}, before the span before it ({other.low})"
+            told = f"{column.name!r} begins at {one.low}, earlier than the span before it ({other.low})"
             accept = accept_kind(column, column.name, "goes back in time")
             yield finding("goes back in time", told, "look for rows that came late", column=column.name, accept=accept)
         elif column.kind in ("integer", "float") and one.kind in ("integer", "float"):
@@ -188,21 +196,24 @@ def _spans(now: Seen, schema: Schema, before: Seen | None) -> Iterator[Finding]:
 
 def _growth(rows: int, before: int, schema: Schema) -> Iterator[Finding]:
     growth = rows / before
-    told = f"there are {rows:,} rows, {growth:.2f} times the {before:,} of the span before"
+    told = f"there {'is' if rows == 1 else 'are'} {counted(rows, 'row')}"
+    told += f", {growth:.2f} times the {before:,} of the span before"
     if schema.least_growth is not None and growth < schema.least_growth:
         accept = line(None, "least_growth", int(growth * 100) / 100)
         fix = "look for rows that did not arrive"
-        yield finding("rows shrank", told, fix, number=growth, limit=schema.least_growth, accept=accept)
+        least = f"{told}; the least allowed is {schema.least_growth:g} times"
+        yield finding("rows shrank", least, fix, number=growth, limit=schema.least_growth, accept=accept)
     if schema.most_growth is not None and growth > schema.most_growth:
         accept = line(None, "most_growth", int(growth * 100 + 1) / 100)
         fix = "look for rows that came twice"
-        yield finding("rows grew", told, fix, number=growth, limit=schema.most_growth, accept=accept)
+        most = f"{told}; the most allowed is {schema.most_growth:g} times"
+        yield finding("rows grew", most, fix, number=growth, limit=schema.most_growth, accept=accept)
 
 
 def _jump(column: Column, before: NumberSketch, now: NumberSketch) -> Iterator[Finding]:
     jump = unit_jump(before, now)
     if jump is not None:
-        offset = f" {jump.offset:+.3g}" if jump.offset else ""
+        offset = f", {jump.offset:+.3g}" if jump.offset else ""
         told = f"{column.name!r} is {jump.factor:.4g} times what it was in the span before{offset}: {jump.meaning}?"
         accept = accept_kind(column, column.name, "unit jump")
         fix = "turn it back into the unit that it was in, or train again on the new one"

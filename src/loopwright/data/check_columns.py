@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loopwright.data import texts
-from loopwright.data.check_texts import NOUNS, SOURCE, TEXTS, at_limit, listed
+from loopwright.data.check_texts import NOUNS, SOURCE, TEXTS, at_limit, counted, listed, named, told_by
 from loopwright.data.contradictions import moment
 from loopwright.data.finding_kinds import finding
 from loopwright.data.findings import Finding
@@ -30,22 +30,23 @@ Look = Callable[[ColumnStatistics, Column, Any], Iterator[Finding]]
 
 def check_column(seen: ColumnStatistics, column: Column, sketch: Any) -> list[Finding]:
     """All questions; of a column of another type only what holds for every type."""
-    found = list(_type(seen, column))
+    found = list(_type(seen, column, sketch))
     alike = not found and (seen.kind == column.kind or {seen.kind, column.kind} == {"integer", "float"})
     questions, looks = (_OF_KIND[column.kind], _LOOKS.get(column.kind, ())) if alike else ((), ())
     found += [one for question in (*_OF_ALL, *questions) for one in question(seen, column)]
     return found + [one for look in looks for one in look(seen, column, sketch)]
 
 
-def _type(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
+def _type(seen: ColumnStatistics, column: Column, sketch: Any) -> Iterator[Finding]:
     if seen.kind == column.kind or seen.missing == seen.rows or (seen.kind, column.kind) == ("integer", "float"):
         return
     if seen.kind == "list":
-        told = f"{seen.name!r} holds lists, up to {seen.high} items long, where the schema has one {column.kind} a row"
+        told = f"{seen.name!r} holds lists, the longest of {counted(int(seen.high or 0), 'item')}"
+        told += f", where the schema has one {column.kind} a row"
         yield finding("unexpected repetition", told, SOURCE, column=seen.name, accept=line(seen.name, "kind", "list"))
         return
     told = f"{seen.name!r} holds {NOUNS[seen.kind]}, and the schema wants {NOUNS[column.kind]}"
-    found = texts.form(seen.values or {}) if seen.kind == "string" else None
+    found = texts.form(told_by(sketch)) if seen.kind == "string" else None
     if found and texts.KIND_OF[found[0]] in (column.kind, "integer") and found[1] > 0.5:
         told += f"; {found[1]:.0%} of the texts read as {found[0]}"
     fix = f"turn {seen.name!r} into {NOUNS[column.kind]} where the rows come from"
@@ -63,11 +64,11 @@ def _missing(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
             )
         return
     if limit is not None and share > limit:
-        told = f"{seen.name!r} is missing in {share:.2%} of the rows ({seen.missing:,}); the limit is {limit:.2%}"
+        told = f"{seen.name!r} is missing in {counted(seen.missing, 'row')} ({share:.2%}); the limit is {limit:.2%}"
         yield at_limit("too many missing", column, "most_missing", _up(share), told, SOURCE, share, limit)
     there = seen.rows - seen.missing
     if column.least_present is not None and there < column.least_present:
-        told = f"{seen.name!r} has a value in {there:,} rows; the schema wants {column.least_present:,}"
+        told = f"{seen.name!r} has a value in {counted(there, 'row')}; the schema wants {column.least_present:,}"
         yield at_limit("too few values", column, "least_present", there, told, SOURCE, there, column.least_present)
 
 
@@ -79,7 +80,8 @@ def _constant(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
         return  # lists of one length are no constant
     if seen.is_constant:
         accept = accept_kind(column, seen.name, "constant")
-        yield finding("constant", f"{seen.name!r} has one value in every row", fix, column=seen.name, accept=accept)
+        told = f"{seen.name!r} has one value in every row: {_only(seen)}"
+        yield finding("constant", told, fix, column=seen.name, number=1.0, limit=NEAR_CONSTANT, accept=accept)
     elif there >= LEAST_ROWS_NEAR and (most := _most_frequent(seen)) is not None and most[1] / there >= NEAR_CONSTANT:
         told = f"{seen.name!r} is {most[0]!r} in {most[1] / there:.2%} of the rows that have a value"
         accept = accept_kind(column, seen.name, "near-constant")
@@ -90,7 +92,7 @@ def _constant(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
 
 
 def _distinct(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
-    told = f"{seen.name!r} has {seen.distinct:,} different values"
+    told = f"{seen.name!r} has {'' if seen.is_counted else 'about '}{counted(seen.distinct, 'different value')}"
     least, most = column.least_distinct, column.most_distinct
     if least is not None and seen.distinct < least:
         what = f"{told}; the schema wants {least:,}"
@@ -100,7 +102,7 @@ def _distinct(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
         yield at_limit("too many distinct", column, "most_distinct", seen.distinct, what, SOURCE, seen.distinct, most)
     there = seen.rows - seen.missing
     if column.unique and there and _repeats(seen, there):
-        what = f"{told} in {there:,} rows, where none may repeat"
+        what = f"{told} in {counted(there, 'row')}, where none may repeat"
         repeated = listed({value: count for value, count in (seen.values or {}).items() if count > 1})
         fix = f"find out why {seen.name!r} repeats: rows that came twice, or a key that is none"
         found = at_limit("not unique", column, "unique", False, what, fix, seen.distinct, there)
@@ -137,22 +139,24 @@ def _lengths(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     if seen.shortest is None or seen.longest is None:
         return
     if column.shortest is not None and seen.shortest < column.shortest:
-        told = f"{seen.name!r} has a text of {seen.shortest:,} characters; the shortest allowed has {column.shortest:,}"
+        told = f"{seen.name!r} has a text of {counted(seen.shortest, 'character')}"
+        told += f"; the shortest allowed has {column.shortest:,}"
         yield at_limit(
             "text too short", column, "shortest", seen.shortest, told, SOURCE, seen.shortest, column.shortest
         )
     if column.longest is not None and seen.longest > column.longest:
-        told = f"{seen.name!r} has a text of {seen.longest:,} characters; the longest allowed has {column.longest:,}"
+        told = f"{seen.name!r} has a text of {counted(seen.longest, 'character')}"
+        told += f"; the longest allowed has {column.longest:,}"
         yield at_limit("text too long", column, "longest", seen.longest, told, SOURCE, seen.longest, column.longest)
 
 
 def _odd_numbers(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     if seen.nan and not column.nan:
-        told = f"{seen.name!r} is NaN in {seen.nan:,} rows"
+        told = f"{seen.name!r} is NaN in {counted(seen.nan, 'row')}"
         yield at_limit("NaN", column, "nan", True, told, "write null where there is no number", seen.nan, 0)
     endless = (seen.plus_infinity or 0) + (seen.minus_infinity or 0)
     if endless and not column.infinite:
-        told = f"{seen.name!r} is infinite in {endless:,} rows"
+        told = f"{seen.name!r} is infinite in {counted(endless, 'row')}"
         yield at_limit("infinity", column, "infinite", True, told, "look for a division by zero", endless, 0)
 
 
@@ -192,10 +196,10 @@ def _items(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
         )
         return
     if least is not None and seen.low < least:
-        told = f"{seen.name!r} has a list of {seen.low} items; the shortest allowed has {least}"
+        told = f"{seen.name!r} has a list of {counted(int(seen.low), 'item')}; the shortest allowed has {least}"
         yield at_limit("list too short", column, "shortest", int(seen.low), told, SOURCE, seen.low, least)
     if most is not None and seen.high > most:
-        told = f"{seen.name!r} has a list of {seen.high} items; the longest allowed has {most}"
+        told = f"{seen.name!r} has a list of {counted(int(seen.high), 'item')}; the longest allowed has {most}"
         yield at_limit("list too long", column, "longest", int(seen.high), told, SOURCE, seen.high, most)
 
 
@@ -206,6 +210,14 @@ _OF_KIND: Mapping[str, Sequence[Question]] = {
 _LOOKS: Mapping[str, Sequence[Look]] = {"string": TEXTS, "integer": (_range,), "float": (_range,)}
 
 
+def _only(seen: ColumnStatistics) -> str:
+    """The value of a constant."""
+    if seen.values:
+        value = next(iter(seen.values))
+        return named([(value, seen.rows)]) if seen.kind == "string" else value
+    return str(seen.low)
+
+
 def _most_frequent(seen: ColumnStatistics) -> tuple[str, int] | None:
     if seen.values:
         return next(iter(seen.values.items()))
@@ -213,8 +225,7 @@ def _most_frequent(seen: ColumnStatistics) -> tuple[str, int] | None:
 
 
 def _about(count: float) -> str:
-    rows = max(round(count), 1)
-    return f"about {rows:,} row{'' if rows == 1 else 's'}"
+    return f"about {counted(max(round(count), 1), 'row')}"
 
 
 def _up(share: float) -> float:

@@ -7,21 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from loopwright.data.check_texts import counted
 from loopwright.data.contradictions import moment as moment_of
 from loopwright.data.finding_kinds import finding
 from loopwright.data.findings import Finding
+from loopwright.data.gaps import gaps
 from loopwright.data.schema import Column, Schema
 from loopwright.data.schema_file import accept_kind
 from loopwright.data.seen import Seen
 from loopwright.data.sketch import TimeSketch
-from loopwright.data.summary import moment
+from loopwright.data.summary import minute
 
-FAR = 5.0
-"""A stretch without rows is a gap when it is so many times as long as those that are usual: nights, weekends."""
-_USUAL_AT, _USUAL_SHARE = 10, 0.01
-"""What is usual is the eleventh longest stretch, or the longest hundredth of all."""
-_LEAST_CELLS = 40
-_LISTED = 10
+_HOURS_OF_A_YEAR = 8766
 
 
 def check_times(seen: Seen, schema: Schema, now: datetime | None) -> Iterator[Finding]:
@@ -38,7 +35,8 @@ def check_times(seen: Seen, schema: Schema, now: datetime | None) -> Iterator[Fi
 def _future(column: Column, sketch: TimeSketch, high: datetime | None, now: datetime | None) -> Iterator[Finding]:
     if now is not None and high is not None and high > now:
         count = _after(sketch, now)
-        told = f"{column.name!r} reaches on to {high.isoformat()}; it is {now.isoformat()} (about {count:,} rows)"
+        told = f"{column.name!r} reaches on to {high.isoformat()}; it is {now.isoformat(timespec='seconds')}"
+        told += f" (about {counted(count, 'row')})"
         fix = "look at the clock and the time zone of the source, and for dates that stand for no date"
         accept = accept_kind(column, column.name, "rows from the future")
         yield finding(
@@ -46,24 +44,11 @@ def _future(column: Column, sketch: TimeSketch, high: datetime | None, now: date
         )
 
 
-def gaps(sketch: TimeSketch) -> list[tuple[int, int]]:
-    """Stretches without rows that are unlike all others: from the last row before to the first after, in microseconds,
-    to within a 4,096th of the whole range; the longest ten, in order."""
-    cells = sketch.cells()
-    if len(cells.low) < _LEAST_CELLS:
-        return []
-    lengths = cells.low[1:] - cells.high[:-1]
-    usual = float(np.sort(lengths)[::-1][min(max(_USUAL_AT, int(len(lengths) * _USUAL_SHARE)), len(lengths) - 1)])
-    width = float(np.max(cells.high - cells.low))
-    found = np.flatnonzero(lengths > FAR * max(usual, width))
-    longest = found[np.argsort(-lengths[found])][:_LISTED]
-    return [(int(cells.high[at]), int(cells.low[at + 1])) for at in sorted(longest.tolist())]
-
-
 def _gaps(name: str, sketch: TimeSketch, accept: str) -> Iterator[Finding]:
     for start, end in gaps(sketch):
         hours = (end - start) / 3_600_000_000
-        told = f"{name!r} has no rows from about {moment(start)} to {moment(end)} ({_length(hours)})"
+        between = f"{minute(start)} to {minute(end)}"
+        told = f"{name!r} has no rows from about {between} ({_length(hours)})"
         fix = "look for rows that did not arrive"
         yield finding("gap in time", told, fix, column=name, number=hours, accept=accept)
 
@@ -75,6 +60,8 @@ def _after(sketch: TimeSketch, now: datetime) -> int:
 
 
 def _length(hours: float) -> str:
+    if hours >= 2 * _HOURS_OF_A_YEAR:
+        return f"{hours / _HOURS_OF_A_YEAR:,.1f} years"
     return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} hours"
 
 

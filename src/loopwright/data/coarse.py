@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from loopwright.data.chance import Numbers, split_above
 from loopwright.data.shared import OTHERS, Shared
-from loopwright.data.summary import moment
+from loopwright.data.summary import minute
 
 MOST_STRETCHES = 20
 LEAST_EXPECTED = 5.0
@@ -48,8 +48,8 @@ class Coarse:
         if self.names is not None:
             return repr(str(self.names[at]))
         low, high = float(self.low[at]), float(self.high[at])
-        ends = (moment(int(low)), moment(int(high))) if is_time else (f"{low:g}", f"{high:g}")
-        return ends[0] if low == high else f"{ends[0]} to {ends[1]}"
+        ends = (minute(int(low)), minute(int(high))) if is_time else (f"{low:g}", f"{high:g}")
+        return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
 def coarse(fine: Shared) -> Coarse:

@@ -112,6 +112,8 @@ def _header(file: File) -> list[str]:
 def _told(error: Exception, file: File, names: list[str]) -> BadSource:
     """Arrow's words as ours. Its rows count the header as row 1; ours do not count it."""
     text = str(error)
+    if _is_wide(file):
+        return BadSource("the text is UTF-16", where=file.name, fix="turn it into UTF-8: iconv -f UTF-16 -t UTF-8")
     if ragged := _RAGGED.search(text):
         row, wanted, got = (int(group) for group in ragged.groups())
         return BadSource(
@@ -131,6 +133,13 @@ def _told(error: Exception, file: File, names: list[str]) -> BadSource:
             fix=_TYPED,
         )
     return BadSource(f"cannot be read as CSV: {text.splitlines()[0]}", where=file.name, fix="write the file again")
+
+
+def _is_wide(file: File) -> bool:
+    """Two bytes a character, as the first two say."""
+    with file.opened() as data, suppress(OSError):
+        return bool(data.read(2) in (b"\xff\xfe", b"\xfe\xff"))
+    return False
 
 
 def _not_utf8(file: File, place: str) -> BadSource:

@@ -26,7 +26,7 @@ from loopwright.data.coarse import Coarse, coarse
 from loopwright.data.drifted import ColumnDrift, Drift, Moved, Standing
 from loopwright.data.profile import Profile
 from loopwright.data.schema import Column, Schema
-from loopwright.data.shared import Shared, at_rest, shared
+from loopwright.data.shared import Shared, at_rest, missing, shared
 
 FLOOR = 0.05
 """The least effect worth a look, where the schema sets none for the column."""
@@ -89,11 +89,12 @@ def compare(
     leave_out: Collection[str] = (),
     previous: Drift | None = None,
     importance: Mapping[str, float] | None = None,
+    look: Callable[[Any, Any], Shared] = shared,
 ) -> Drift:
-    """What `drift` and `skew` share."""
+    """What `drift` and `skew` share. `look` puts two sketches on the same cells."""
     ours, theirs = at_rest(reference), at_rest(current)
     names = [name for name in [*ours, *(one for one in theirs if one not in ours)] if name not in leave_out]
-    measured = [_measure(name, ours.get(name), theirs.get(name)) for name in names]
+    measured = [_measure(name, ours.get(name), theirs.get(name), look) for name in names]
     rates = iter(discoveries([one.p for one in measured if not one.reason]))
     is_large = min(reference.rows, current.rows) >= limits.least_rows
     before = {one.name for one in (*previous.suspected, *previous.drifted)} if previous else set()
@@ -140,12 +141,12 @@ class _Measured:
     moved: tuple[Moved, ...] = ()
 
 
-def _measure(name: str, reference: Any, current: Any) -> _Measured:
+def _measure(name: str, reference: Any, current: Any, look: Callable[[Any, Any], Shared]) -> _Measured:
     reason = _incomparable(reference, current)
     kind = (reference or current).kind
     if reason:
         return _Measured(name=name, kind=kind, reason=reason, distances={})
-    fine = shared(reference, current)
+    fine = look(reference, current)
     cells = coarse(fine)
     if cells.counts.shape[1] < 2:
         return _compared_one(name, kind, fine, cells)
@@ -224,8 +225,7 @@ def _distances(fine: Shared, cells: Coarse) -> dict[str, float]:
 
 
 def _missing(fine: Shared, reference: int, current: int) -> tuple[float, float]:
-    """Whatever is no value: null, empty, NaN."""
-    found = sum((fine.apart[name] for name in ("missing", "empty", "NaN") if name in fine.apart), np.zeros(2))
+    found = missing(fine)
     return float(found[0]) / reference, float(found[1]) / current
 
 

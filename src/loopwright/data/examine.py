@@ -7,11 +7,13 @@ Checks of one's own are SQL expressions over the columns. No code of a schema is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
 
+from loopwright.data.check_texts import LISTED, counted, unmatched
 from loopwright.data.examples import SHOWN, told, with_examples
 from loopwright.data.finding_kinds import decided, finding
 from loopwright.data.findings import Finding, Severity, ranked
@@ -20,6 +22,8 @@ from loopwright.data.schema_file import accept_kind, line
 from loopwright.errors import did_you_mean
 
 _HASH = "(hash)"
+_COUNTED = ("list lengths differ", "invalid text", "pattern not matched")
+"""What statistics tell too, and rows tell exactly."""
 
 
 def examine(rows: pl.LazyFrame, schema: Schema, findings: Sequence[Finding] = ()) -> list[Finding]:
@@ -37,10 +41,10 @@ def examine(rows: pl.LazyFrame, schema: Schema, findings: Sequence[Finding] = ()
     """
     types = rows.collect_schema()
     found = [*_duplicates(rows, schema, types), *_checks(rows, schema, types), *_unequal(rows, schema, types)]
-    found += _bytes(rows, schema, types)
-    exact = {(one.kind, one.column) for one in found}
+    found += [*_patterns(rows, schema, types), *_bytes(rows, schema, types)]
+    exact = {(one.kind, one.column) for one in found if one.kind in _COUNTED}
     kept = [one for one in findings if (one.kind, one.column) not in exact]
-    return ranked([*with_examples(kept, rows, schema), *decided(found, schema)])
+    return ranked(with_examples([*kept, *decided(found, schema)], rows, schema))
 
 
 def overlap(train: pl.LazyFrame, test: pl.LazyFrame, columns: Sequence[str], *, is_key: bool = False) -> list[Finding]:
@@ -64,7 +68,8 @@ def overlap(train: pl.LazyFrame, test: pl.LazyFrame, columns: Sequence[str], *, 
     what = f"{len(both):,} of {len(asked):,} rows ({share:.1%}) are both trained on and judged by: equal in {named}"
     fix = "split by a key, so that no row is on both sides"
     shown = told(both.drop(_HASH).head(SHOWN))
-    return [finding("train-test overlap", what, fix, number=share, limit=limit, examples=shown)]
+    accept = accept_kind(None, None, "train-test overlap")
+    return [finding("train-test overlap", what, fix, number=share, limit=limit, examples=shown, accept=accept)]
 
 
 def _duplicates(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
@@ -78,32 +83,46 @@ def _duplicates(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataT
     shown = rows.filter(again).head(2 * SHOWN).collect(engine="streaming")
     extra = len(hashes) - hashes.n_unique()
     named = " and ".join(map(repr, schema.key))
-    what = f"{len(repeated):,} keys ({named}) stand for more than one row: {extra:,} rows too many"
+    keys, stand = counted(len(repeated), "key"), "stands" if len(repeated) == 1 else "stand"
+    what = f"{keys} ({named}) {stand} for more than one row: {counted(extra, 'row')} too many"
     fix = "remove the rows that came twice, or name more columns as the key"
     accept = accept_kind(None, None, "duplicate keys", schema.accepted)
     few = shown.select([*schema.key, *[name for name in shown.columns if name not in schema.key][:5]])
     yield finding("duplicate keys", what, fix, number=extra, limit=0, examples=told(few), accept=accept)
 
 
+def failed_checks(rows: pl.LazyFrame, schema: Schema) -> list[tuple[Check, pl.Expr]]:
+    """The schema's own checks that more rows fail than may, each with what is true on these rows."""
+    types = rows.collect_schema()
+    return [(check, fails) for check, fails, _, _ in _above(rows, _parsed(rows, schema, types)[0])]
+
+
 def _checks(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
-    parsed: list[tuple[Check, pl.Expr]] = []
-    for check in schema.checks:
-        if check.severity == "ignore":
-            continue
-        one = _expression(check, rows, types)
-        if isinstance(one, Finding):
-            yield one
-        else:
-            parsed.append((check, one.not_().fill_null(value=False)))
+    parsed, wrong = _parsed(rows, schema, types)
+    yield from wrong
+    for check, fails, count, among in _above(rows, parsed):
+        shown = rows.filter(fails).select(_shown(check, schema, types)).head(SHOWN).collect(engine="streaming")
+        yield _failed(check, schema, count, among, shown)
+
+
+def _parsed(
+    rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]
+) -> tuple[list[tuple[Check, pl.Expr]], list[Finding]]:
+    """Each check with what is true on rows that fail it; and what is wrong with those that cannot be made."""
+    made = [(check, _expression(check, rows, types)) for check in schema.checks if check.severity != "ignore"]
+    parsed = [(check, one.not_().fill_null(value=False)) for check, one in made if isinstance(one, pl.Expr)]
+    return parsed, [one for _, one in made if isinstance(one, Finding)]
+
+
+def _above(rows: pl.LazyFrame, parsed: Sequence[tuple[Check, pl.Expr]]) -> Iterator[tuple[Check, pl.Expr, int, int]]:
+    """Those that fail in more rows than they may: in how many, of how many."""
     if not parsed:
         return
     counts = rows.select(pl.len(), *[fails.sum().alias(str(at)) for at, (_, fails) in enumerate(parsed)])
-    counted = counts.collect(engine="streaming").row(0)
-    for (check, fails), count in zip(parsed, counted[1:], strict=True):
-        share = count / counted[0] if counted[0] else 0.0
-        if count and share > check.most:
-            shown = rows.filter(fails).select(_shown(check, schema, types)).head(SHOWN).collect(engine="streaming")
-            yield _failed(check, schema, count, counted[0], shown)
+    among, *failed = counts.collect(engine="streaming").row(0)
+    for (check, fails), count in zip(parsed, failed, strict=True):
+        if count and count / among > check.most:
+            yield check, fails, count, among
 
 
 def _expression(check: Check, rows: pl.LazyFrame, types: Mapping[str, pl.DataType]) -> pl.Expr | Finding:
@@ -134,7 +153,8 @@ def _shown(check: Check, schema: Schema, types: Mapping[str, pl.DataType]) -> li
 def _failed(check: Check, schema: Schema, count: int, rows: int, shown: pl.DataFrame) -> Finding:
     share = count / rows
     what = f"the check {check.name!r} fails in {count:,} of {rows:,} rows ({share:.2%}): {check.expression}"
-    wider = [{**one, "most": share} if one["name"] == check.name else one for one in map(_plain, schema.checks)]
+    most = math.ceil(share * 10_000) / 10_000
+    wider = [{**one, "most": most} if one["name"] == check.name else one for one in map(_plain, schema.checks)]
     found = finding(
         "check failed", what, "look at these rows; if they are right, change the check", number=share, limit=check.most,
         examples=told(shown), accept=line(None, "checks", wider),
@@ -158,7 +178,7 @@ def _unequal(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType
         odd = rows.filter(differs).select(*[name for name in schema.key if name in types], *lists)
         count = int(odd.select(pl.len()).collect(engine="streaming").item())
         if count:
-            what = f"the lists of {' and '.join(map(repr, lists))} are not equally long in {count:,} rows"
+            what = f"the lists of {' and '.join(map(repr, lists))} are not equally long in {counted(count, 'row')}"
             accept = line(None, "same_length", [list(one) for one in schema.same_length if one != names])
             shown = told(odd.head(SHOWN).collect())
             fix = "find the rows that lost items"
@@ -167,21 +187,41 @@ def _unequal(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType
             )
 
 
+def _patterns(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
+    """Of every row, where statistics know a sample of the texts. What Polars' expressions cannot say stays a sample."""
+    for column in schema.columns:
+        if column.pattern is None or types.get(column.name) != pl.String:
+            continue
+        text = pl.col(column.name)
+        odd = rows.filter((text != "") & ~text.str.contains(rf"\A(?:{column.pattern})\z")).select(text)
+        try:
+            counts = odd.group_by(text).len().sort(["len", column.name], descending=[True, False])
+            listed = counts.with_columns(all=pl.col("len").sum()).head(LISTED).collect(engine="streaming")
+        except pl.exceptions.PolarsError:
+            continue
+        if len(listed):
+            there = rows.select((text != "").sum()).collect(engine="streaming").item()
+            few = tuple((value, count) for value, count, _ in listed.iter_rows())
+            total = int(listed["all"][0])
+            yield unmatched(column, "", total, total / there, few)
+
+
 def _bytes(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:
     """Columns of bytes where the schema has text."""
     known = {column.name: column for column in schema.columns if column.kind == "string"}
     for name in [name for name, dtype in types.items() if dtype == pl.Binary and name in known]:
-        odd = rows.filter(pl.col(name).map_elements(_is_no_utf8, return_dtype=pl.Boolean))
+        odd = rows.filter(pl.col(name).map_elements(is_no_utf8, return_dtype=pl.Boolean))
         count = int(odd.select(pl.len()).collect(engine="streaming").item())
         if count:
-            what = f"{name!r} is no UTF-8 in {count:,} rows"
+            what = f"{name!r} is no UTF-8 in {counted(count, 'row')}"
             accept = accept_kind(known[name], name, "invalid text")
             shown = told(odd.select(*[one for one in schema.key if one in types], name).head(SHOWN).collect())
             fix = "read the source in its own encoding"
             yield finding("invalid text", what, fix, column=name, number=count, limit=0, examples=shown, accept=accept)
 
 
-def _is_no_utf8(value: bytes) -> bool:
+def is_no_utf8(value: bytes) -> bool:
+    """Whether the bytes are no text."""
     try:
         value.decode()
     except UnicodeDecodeError:

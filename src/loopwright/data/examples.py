@@ -11,12 +11,14 @@ import polars as pl
 
 from loopwright.data.contradictions import moment
 from loopwright.data.findings import Finding
+from loopwright.data.frequent import KEPT_WHOLE, is_shortened
 from loopwright.data.schema import Schema
 
 SHOWN = 3
 MOST_SEARCHES = 200
 """Findings beyond these have no examples."""
 _LONGEST = 100
+_MOST_ITEMS = 20
 ROW = "(row)"
 """Number of the row, from 1, where the table has no key."""
 
@@ -51,17 +53,27 @@ def condition(found: Finding, types: Mapping[str, pl.DataType]) -> pl.Expr | Non
         return None
     column, dtype = pl.col(found.column), types[found.column]
     if found.kind in ("too many missing", "weights missing", "too few values"):
-        return _is_missing(column, dtype)
+        return is_missing(column, dtype)
+    if found.kind in _OF_ANY_ROW:
+        return column.is_not_null()
     if found.values and found.kind == "near-constant":
         return column.is_not_null() & (column.cast(pl.String) != found.values[0][0])
     if found.values and (dtype == pl.String or dtype.is_integer()):
-        return column.cast(pl.String).is_in([value for value, _ in found.values])
+        # Long texts are kept as their beginning and a hash.
+        begins = [column.str.starts_with(one[:KEPT_WHOLE]) for one, _ in found.values if is_shortened(one)]
+        known = column.cast(pl.String).is_in([value for value, _ in found.values])
+        return pl.any_horizontal(known, *begins) if begins and dtype == pl.String else known
     if dtype.is_float() and found.kind in ("NaN", "infinity"):
         return column.is_nan() if found.kind == "NaN" else column.is_infinite()
-    return _beyond(found, column, dtype)
+    return beyond(found, column, dtype)
 
 
-def _beyond(found: Finding, column: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+_OF_ANY_ROW = ("wrong type", "unexpected repetition", "looks like another type", "new column")
+"""What a column holds is best told by some of it."""
+
+
+def beyond(found: Finding, column: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    """True on the rows past the limit of a finding about one; None for others."""
     limit: pl.Expr | float | str | None = found.limit
     if limit is None or found.kind not in _BEYOND:
         return None
@@ -74,6 +86,8 @@ def _beyond(found: Finding, column: pl.Expr, dtype: pl.DataType) -> pl.Expr | No
         at = moment(str(limit))
         limit = pl.lit(None if at is None else at.astimezone(UTC).replace(tzinfo=None), dtype=pl.Datetime("us"))
         column = _naive(column, dtype)
+    elif dtype.is_float():
+        column = pl.when(column.is_finite()).then(column)
     elif not dtype.is_numeric():
         return None
     if above is None:
@@ -95,7 +109,8 @@ def _naive(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return column.cast(pl.Datetime("us"))
 
 
-def _is_missing(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def is_missing(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """As statistics count it: null, empty text, a number that is none."""
     if dtype == pl.String:
         return column.is_null() | (column == "")
     return ~column.is_finite().fill_null(value=False) if dtype.is_float() else column.is_null()
@@ -108,5 +123,7 @@ def _plain(value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, list | pl.Series) and len(value) <= _MOST_ITEMS:
+        return [_plain(one) for one in value]
     text = value if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -71,6 +71,7 @@ KINDS: Mapping[str, tuple[Severity, str]] = {
     "differs from the last span": (_W, "a distance from the span before is too large"),
     "differs from training": (_W, "a distance from the training rows is too large"),
     "unit jump": (_W, "all values were multiplied, as by another unit"),
+    "drift": (_W, "a column that moved, more than chance and its limit allow"),
     # rows, looked at
     "duplicate keys": (_E, "a key that stands for several rows"),
     "look-alike categories": (_W, "categories that differ in case, spaces or accents alone"),
@@ -84,6 +85,14 @@ KINDS: Mapping[str, tuple[Severity, str]] = {
     "schema contradicts itself": (_E, "limits that no data can meet"),
     "domain does not fit the type": (_E, "limits that a column of this type cannot have"),
 }  # fmt: skip
+
+OF_ROWS = frozenset({
+    "too many missing", "NaN", "infinity", "value out of domain", "number too small", "number too big",
+    "time too early", "time too late", "text too short", "text too long", "pattern not matched", "list too short",
+    "list too long", "wrong shape", "list lengths differ", "not unique", "duplicate keys", "invalid text", "mojibake",
+    "weights missing", "weights mismatched", "rows from the future", "check failed",
+})  # fmt: skip
+"""Kinds that single rows fail: these can be set aside."""
 
 
 def finding(kind: str, message: str, fix: str, *, column: str | None = None, **more: Any) -> Finding:

@@ -4,7 +4,8 @@ Numbers: exact up to 256 different ones; beyond, nothing is told, and the histog
 
 Texts: exact up to 1,024. Beyond, 512 are kept by the rule of Misra and Gries as merged by Agarwal et al. (2012): what
 makes up more than a 512th of the rows is among them. A count is never too high, and too low by at most `error` (itself
-at most a 512th of the rows); one that was there from the start, as frequent values are, is exact.
+at most a 512th of the rows); one that was there from the start, as frequent values are, is exact. What the others look
+like is told by 64 of all texts, those of the lowest hashes: a fair sample of the different ones, which merges exactly.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from loopwright.data.packed import pack, pack_text, unpack, unpack_text
 MOST_NUMBERS = 256
 MOST_TEXTS = 1024
 KEPT = 512
+SAMPLED = 64
 _LONGEST = 200
+KEPT_WHOLE = 80
+"""Characters of a longer text that are kept."""
 _SHORTENED = re.compile(r".{80}…#([0-9a-f]{16})", re.DOTALL)
 _NO_HASHES = np.zeros(0, dtype=np.uint64)
 
@@ -139,7 +143,7 @@ class FewNumbers:
 class FrequentTexts:
     """Texts by their hashes. Columns of `tallies`: rows since it was first kept, the extra sums."""
 
-    __slots__ = ("distinct", "error", "extra", "hashes", "ranks", "tallies", "texts")
+    __slots__ = ("distinct", "error", "extra", "hashes", "ranks", "sample", "tallies", "texts")
 
     def __init__(self, extra: int = 0) -> None:
         self.extra = extra
@@ -152,6 +156,8 @@ class FrequentTexts:
         self.error = 0
         self.distinct: Distinct | None = None
         """Once there were too many."""
+        self.sample = Sample()
+        """Empty until there are too many."""
 
     def count(self) -> int:
         return self.distinct.estimate() if self.distinct is not None else len(self.hashes)
@@ -160,6 +166,7 @@ class FrequentTexts:
         """Different texts with their tallies; `texts` gives those at some places, as they are needed."""
         if self.distinct is not None:
             self.distinct.add(hashes)
+            self.sample.add(hashes, texts)
         at = np.searchsorted(self.hashes, hashes)
         known = self.hashes.take(np.minimum(at, max(len(self.hashes) - 1, 0))) == hashes if len(self.hashes) else None
         new = np.arange(len(hashes)) if known is None else np.flatnonzero(~known)
@@ -172,8 +179,10 @@ class FrequentTexts:
     def merge(self, other: FrequentTexts) -> None:
         if other.distinct is not None:
             self._give_up().merge(other.distinct)
+            self.sample.add(other.sample.hashes, lambda places: other.sample.texts[places].tolist())
         elif self.distinct is not None:
             self.distinct.add(other.hashes)
+            self.sample.add(other.hashes, lambda places: other.texts[places].tolist())
         self.error += other.error
         at = np.searchsorted(self.hashes, other.hashes)
         known = np.isin(other.hashes, self.hashes)
@@ -190,14 +199,14 @@ class FrequentTexts:
 
     def to_dict(self) -> dict[str, Any]:
         order = np.lexsort((self.hashes, -self.tallies[:, 0]))
-        texts = "\0".join(text.replace("\\", "\\\\").replace("\0", "\\0") for text in self.texts[order])
         told: dict[str, Any] = {
-            "texts": pack_text(texts),
+            "texts": _joined(self.texts[order]),
             "tallies": [pack(column) for column in self.tallies[order].T],
         }
         if self.distinct is not None:
             short = self.tallies[order, 0].astype(np.int64) - self.ranks[order]
             told |= {"error": self.error, "short": pack(short), "registers": self.distinct.to_text()}
+            told["sample"] = _joined(self.sample.texts)
         return told
 
     @classmethod
@@ -205,8 +214,7 @@ class FrequentTexts:
         made = cls(extra)
         columns = [unpack(one) for one in found["tallies"]]
         tallies = np.stack(columns, axis=1).astype(tally_type(extra))
-        split = unpack_text(found["texts"]).split("\0") if len(tallies) else []
-        texts = [re.sub(r"\\(.)", lambda m: "\0" if m[1] == "0" else m[1], one) for one in split]
+        texts = _split(found["texts"]) if len(tallies) else []
         if tallies.shape != (len(texts), 1 + extra):
             raise ValueError(f"{len(texts)} texts with tallies of {tallies.shape}")
         hashes = _hashes(texts)
@@ -217,6 +225,9 @@ class FrequentTexts:
         made.ranks = made.tallies[:, 0].astype(np.int64) - short[order]
         made.error = int(found.get("error", 0))
         made.distinct = Distinct.from_text(found["registers"]) if "registers" in found else None
+        if "sample" in found:
+            sampled = _split(found["sample"])
+            made.sample.add(_hashes(sampled), lambda places: [sampled[one] for one in places.tolist()])
         return made
 
     def _insert(
@@ -231,6 +242,7 @@ class FrequentTexts:
         both = np.concatenate([self.ranks, ranks])
         if self.distinct is None and len(both) > MOST_TEXTS:
             self._give_up().add(hashes)
+            self.sample.add(hashes, lambda at: texts(places[at]))
         drop = int(np.partition(both, -KEPT - 1)[-KEPT - 1]) if self.distinct is not None and len(both) > KEPT else 0
         self.error += drop
         old, new = self.ranks > drop, ranks > drop
@@ -247,7 +259,31 @@ class FrequentTexts:
         if self.distinct is None:
             self.distinct = Distinct()
             self.distinct.add(self.hashes)
+            self.sample.add(self.hashes, lambda places: self.texts[places].tolist())
         return self.distinct
+
+
+class Sample:
+    """The texts of the lowest hashes, at most 64: whatever the order they came in, the same ones."""
+
+    __slots__ = ("hashes", "texts")
+
+    def __init__(self) -> None:
+        self.hashes: Hashes = _NO_HASHES
+        """Sorted."""
+        self.texts: NDArray[np.object_] = np.zeros(0, dtype=object)
+
+    def add(self, hashes: Hashes, texts: Callable[[NDArray[np.int64]], Sequence[str]]) -> None:
+        """Different ones; only those that stay are made text."""
+        is_full = len(self.hashes) == SAMPLED
+        low = np.flatnonzero(hashes < self.hashes[-1]) if is_full else np.arange(len(hashes))
+        new = low[~np.isin(hashes[low], self.hashes)] if len(low) else low
+        if len(new):
+            new = new[np.argsort(hashes[new])[:SAMPLED]]
+            made = [shorten(one, int(h)) for one, h in zip(texts(new), hashes[new], strict=True)]
+            both = np.concatenate([self.hashes, hashes[new]])
+            order = np.argsort(both)[:SAMPLED]
+            self.hashes, self.texts = both[order], np.concatenate([self.texts, _objects(made)])[order]
 
 
 def shorten(text: str, hashed: int) -> str:
@@ -256,7 +292,11 @@ def shorten(text: str, hashed: int) -> str:
     >>> len(shorten("a" * 1000, 7))
     98
     """
-    return f"{text[:80]}…#{hashed:016x}" if len(text) > _LONGEST or _SHORTENED.fullmatch(text) else text
+    return f"{text[:KEPT_WHOLE]}…#{hashed:016x}" if len(text) > _LONGEST or is_shortened(text) else text
+
+
+def is_shortened(text: str) -> bool:
+    return _SHORTENED.fullmatch(text) is not None
 
 
 def _hashes(texts: Sequence[str]) -> Hashes:
@@ -265,6 +305,14 @@ def _hashes(texts: Sequence[str]) -> Hashes:
         if shortened := _SHORTENED.fullmatch(text):
             hashes[at] = int(shortened[1], 16)
     return hashes
+
+
+def _joined(texts: NDArray[np.object_]) -> str:
+    return pack_text("\0".join(text.replace("\\", "\\\\").replace("\0", "\\0") for text in texts))
+
+
+def _split(packed: str) -> list[str]:
+    return [re.sub(r"\\(.)", lambda m: "\0" if m[1] == "0" else m[1], one) for one in unpack_text(packed).split("\0")]
 
 
 def _objects(texts: Sequence[str]) -> NDArray[np.object_]:

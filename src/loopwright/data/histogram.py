@@ -2,9 +2,10 @@
 
 Whole numbers: up to a range of 4,096 every value is a bin of its own, and all that is derived is exact; beyond that,
 bins 2**shift wide, the narrowest that cover lowest to highest with 2,048. Floats: the same over the number's own bits,
-a sign at a time, so that a bin is a share of its value: never wider than 1/64 of it, and for numbers that lie close
-together (an offset, a timestamp) as narrow as 1,024 bins allow. Which bins there are follows from the lowest and the
-highest value alone; neither the order of the rows nor how they were cut into batches can be seen in the result.
+a sign at a time, so that a bin is a share of its value: never wider than 1/64 of it (of denormal ones, than 2**46 of
+their steps), and for numbers that lie close together (an offset, a timestamp) as narrow as 1,024 bins allow. Which bins
+there are follows from the lowest and the highest value alone; neither the order of the rows nor how they were cut into
+batches can be seen in the result.
 
 A bin holds a row of tallies: how many values, then one sum for each column of `extra` (weights, labels).
 """
@@ -284,7 +285,7 @@ def tally(at: NDArray[np.int64], bins: int, extra: Extra | None) -> Tallies:
     if extra is None:
         return counts.reshape(-1, 1)
     sums = [np.bincount(at, weights=column, minlength=bins) for column in extra.T]
-    return np.stack([counts, *sums], axis=1)
+    return np.stack([counts, *sums], axis=1, dtype=np.float64)  # of no values NumPy gives whole numbers
 
 
 def tally_type(extra: int) -> Any:

@@ -12,7 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from loopwright.data.findings import Finding, Severity
+from loopwright.data.finding_kinds import finding
+from loopwright.data.findings import Finding
+from loopwright.data.schema_file import accept_kind
 
 DECIDES = 0.9
 """Separation of the labels that makes a column a suspect: 0 is none, 1 complete (Gini, 2 AUC - 1; of numbers R²)."""
@@ -24,7 +26,9 @@ BINS = 64
 
 
 def leaks(rows: pl.DataFrame, features: Sequence[str], label: str, *, seed: int = 0) -> list[Finding]:
-    """What the features of these rows, labelled or not, give reason to suspect; one finding a column, errors."""
+    """What the features of these rows, labelled or not, give reason to suspect; one finding a column, errors. A schema
+    that has the line `accept` keeps it from being told (`finding_kinds.decided`), as a loop's `trust` does.
+    """
     labelled, unlabelled = rows.filter(pl.col(label).is_not_null()), rows.filter(pl.col(label).is_null())
     if len(labelled) > MOST_ROWS:
         labelled = labelled.sample(MOST_ROWS, seed=seed)
@@ -103,26 +107,20 @@ def _r2(scores: NDArray[np.float64], target: NDArray[np.float64]) -> float:
 
 
 def _decides(name: str, label: str, power: float) -> Finding:
-    return Finding(
-        kind="leak",
-        severity=Severity.ERROR,
-        column=name,
-        number=power,
-        limit=DECIDES,
-        message=f"{name!r} alone separates the labels {label!r} by {power:.2f} (0 is not at all, 1 completely): "
-        "is it known when a prediction is asked for?",
-        fix=f"if not, declare it: Table(..., never=[{name!r}]); if it is, say so: Loop(..., trust=[{name!r}])",
+    what = (
+        f"{name!r} alone separates the labels {label!r} by {power:.2f} (0 is not at all, 1 completely): "
+        "is it known when a prediction is asked for?"
     )
+    fix = f"if not, declare it: Table(..., never=[{name!r}]); if it is, say so: Loop(..., trust=[{name!r}])"
+    accept = accept_kind(None, name, "leak")
+    return finding("leak", what, fix, column=name, number=power, limit=DECIDES, accept=accept)
 
 
 def _arrives(name: str, label: str, gap: float) -> Finding:
-    return Finding(
-        kind="leak",
-        severity=Severity.ERROR,
-        column=name,
-        number=gap,
-        limit=ARRIVES,
-        message=f"{name!r} is missing {gap:.0%} more often where {label!r} has not arrived than where it has: "
-        "it seems to be filled in together with the label",
-        fix=f"if so, declare it: Table(..., never=[{name!r}]); if not, say so: Loop(..., trust=[{name!r}])",
+    what = (
+        f"{name!r} is missing {gap:.0%} more often where {label!r} has not arrived than where it has: "
+        "it seems to be filled in together with the label"
     )
+    fix = f"if so, declare it: Table(..., never=[{name!r}]); if not, say so: Loop(..., trust=[{name!r}])"
+    accept = accept_kind(None, name, "leak")
+    return finding("leak", what, fix, column=name, number=gap, limit=ARRIVES, accept=accept)

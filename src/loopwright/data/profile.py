@@ -54,7 +54,8 @@ class Profile:
         self.sketches: dict[str, Any] = {
             name: SKETCHES[kind](extra, weighted=weight is not None) for name, kind in kinds.items()
         }
-        self.copies = Copies(kinds)
+        # Of lists only the lengths are known, and equal lengths make no copy.
+        self.copies = Copies({name: kind for name, kind in kinds.items() if kind != "list"})
 
     @property
     def kinds(self) -> dict[str, Described]:
@@ -89,10 +90,28 @@ class Profile:
         for sketch in self.sketches.values():
             sketch.flush()
 
+    def is_at_rest(self, name: str) -> bool:
+        """Whether nothing of the column is put aside."""
+        return bool(self.sketches[name].is_at_rest)
+
+    def at_rest(self) -> Self:
+        """Itself where nothing is put aside, for copying is most of the work; else `settled`. To be read."""
+        return self if all(map(self.is_at_rest, self.sketches)) else self.settled()
+
     def settled(self) -> Self:
         """A copy with nothing put aside; this one goes on as if nobody had looked."""
         made = copy.deepcopy(self)
         made.flush()
+        return made
+
+    def only(self, names: Iterable[str]) -> Self:
+        """A copy with these columns, in this order. Raises `KeyError`, and `DataError` without the weight or label."""
+        kinds = self.kinds
+        made = type(self)({name: kinds[name] for name in names}, weight=self.weight, label=self.label)
+        made.rows = self.rows
+        made.sketches = {name: copy.deepcopy(self._settled(name)) for name in made.sketches}
+        groups = [[name for name in group if name in made.sketches] for group in self.copies.groups]
+        made.copies = Copies.of([group for group in groups if len(group) > 1])
         return made
 
     def column(self, name: str) -> ColumnStatistics:
@@ -106,7 +125,8 @@ class Profile:
         return associate(self._settled(name), self.label, int(self.weight is not None))
 
     def to_json(self) -> str:
-        """Equal profiles give equal bytes. About 3 kB a column of numbers, at most 9."""
+        """Equal profiles give equal bytes. About 3 kB a column, of numbers at most 9; of long texts what up to 1,024
+        of them take, each cut to 200 characters."""
         told = {
             "format": FORMAT,
             "rows": self.rows,
@@ -163,7 +183,9 @@ class Profile:
         return np.concatenate(parts, axis=1) if parts else None
 
     def _settled(self, name: str) -> Any:
-        """A copy of the column's sketch with nothing put aside."""
+        """The column's sketch with nothing put aside, to be read; a copy only where something is."""
+        if self.is_at_rest(name):
+            return self.sketches[name]
         sketch = copy.deepcopy(self.sketches[name])
         sketch.flush()
         return sketch

@@ -1,15 +1,19 @@
-"""Accepting a finding: the schema widened by the one line that the finding names, with who did it and why."""
+"""Accepting a finding: the schema widened by the one line that the finding names, with who did it and why.
+
+A line was told without knowing what else is accepted. So where a field holds several limits, each becomes the wider of
+the two: what one line accepted, the next does not take back.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from loopwright.data.findings import Finding
-from loopwright.data.schema import Acceptance, Column, Schema, column_of
+from loopwright.data.schema import Acceptance, Check, Column, Measure, Schema, Share, column_of
 from loopwright.data.schema_file import plain
 from loopwright.errors import UsageError
 
@@ -41,7 +45,12 @@ def widened(schema: Schema, line: str) -> Schema:
     told = schema.to_dict()
     kept = {name: value for name, value in told.items() if name not in ("columns", "format")}
     made = Schema.from_dict({**kept, **found, "format": schema.format, "columns": told["columns"]})
-    made = replace(made, accepted=tuple(sorted({*schema.accepted, *made.accepted})))
+    made = replace(
+        made,
+        accepted=tuple(sorted({*schema.accepted, *made.accepted})),
+        checks=_wider_checks(schema.checks, made.checks),
+        same_length=tuple(one for one in made.same_length if one in schema.same_length),
+    )
     for name, fields in columns.items():
         made = _with(made, name, fields)
     return made
@@ -60,7 +69,35 @@ def _widened(column: Column, fields: Mapping[str, Any]) -> Column:
         told = {one: getattr(column, one) for one in kept}
         return column_of({"name": column.name, **told, **fields})
     given = column_of({"name": column.name, "kind": column.kind, "missing": column.missing, **fields})
-    made = replace(column, **{one: getattr(given, one) for one in fields})
-    if "accepted" in fields:  # each line knows only the kinds that were accepted before it was told
-        made = replace(made, accepted=tuple(sorted({*column.accepted, *given.accepted})))
+    wider = {one: _WIDER[one](getattr(column, one), getattr(given, one)) for one in fields if one in _WIDER}
+    made = replace(column, **{one: getattr(given, one) for one in fields} | wider)
     return replace(made, missing=True) if made.most_missing else made
+
+
+def _wider_checks(old: Sequence[Check], new: Sequence[Check]) -> tuple[Check, ...]:
+    most = {one.name: one.most for one in old}
+    return tuple(replace(one, most=max(one.most, most.get(one.name, 0.0))) for one in new)
+
+
+def _wider_shares(old: Sequence[Share], new: Sequence[Share]) -> tuple[Share, ...]:
+    known = {one.value: one for one in old}
+    pairs = [(known.get(one.value, one), one) for one in new]
+    return tuple(replace(b, least=min(a.least, b.least), most=max(a.most, b.most)) for a, b in pairs)
+
+
+def _larger(old: Mapping[Measure, float], new: Mapping[Measure, float]) -> dict[Measure, float]:
+    return {name: max(limit, old.get(name, limit)) for name, limit in new.items()}
+
+
+def _both(old: Sequence[str] | None, new: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(sorted({*(old or ()), *(new or ())}))
+
+
+def _common(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    return tuple(one for one in new if one in old)
+
+
+_WIDER: Mapping[str, Callable[[Any, Any], Any]] = {
+    "accepted": _both, "values": _both, "absent_in": _common, "drift_limits": _larger, "skew_limits": _larger,
+    "shares": _wider_shares,
+}  # fmt: skip

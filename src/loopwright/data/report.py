@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from loopwright.data import report_page, report_text
+from loopwright.data import report_label, report_page, report_text
+from loopwright.data.association import Labelled
 from loopwright.data.bars import bars
 from loopwright.data.drifted import Drift, Standing
 from loopwright.data.findings import Finding, Severity
 from loopwright.data.profile import Profile, duplicates
+from loopwright.data.schema import Schema
 from loopwright.data.seen import Seen
 from loopwright.data.statistics import Statistics
 
@@ -56,6 +58,8 @@ class Report:
     """None where nothing was looked for."""
     drift: Drift | None = None
     """Of the first span against the second."""
+    labelled: Labelled | None = None
+    """What the columns of the first span tell of its label."""
 
     @property
     def is_fine(self) -> bool:
@@ -91,12 +95,19 @@ class Report:
         told: dict[str, Any] = {"spans": [_span(span) for span in self.spans]}
         if self.findings is not None:
             told["findings"] = [_finite(one.to_dict()) for one in self.findings]
+        if self.labelled is not None:
+            told["label"] = _finite(report_label.to_dict(self.labelled))
         return told | ({} if self.drift is None else {"drift": json.loads(self.drift.to_json())})
 
 
 def statistics_html(statistics: Statistics) -> str:
     """How statistics show themselves in a notebook."""
     return Report(spans=(Span.of("rows", statistics.profile()),))._repr_html_()
+
+
+def schema_html(schema: Schema) -> str:
+    """How a schema shows itself in a notebook."""
+    return report_page.schema_fragment(schema, MOST_IN_NOTEBOOK)
 
 
 def drift_html(drift: Drift) -> str:

@@ -11,10 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from loopwright.data import report_label
 from loopwright.data.bars import Bars, bars, number, printable, share, short, when
 from loopwright.data.drifted import ColumnDrift, Drift, Standing
 from loopwright.data.findings import Finding, Severity
 from loopwright.data.report_text import cut, distinct, values, what_moved
+from loopwright.data.schema import Schema
+from loopwright.data.schema_file import toml
 from loopwright.data.summary import ColumnStatistics
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ MOST = 1000
 """Columns, and findings, of a page."""
 _MOST_BARS, _MOST_VALUES = 30, 8
 _WIDTH, _HEIGHT = 210, 48
-_LONGEST = 300
+_LONGEST, _LONGEST_LIMITS = 300, 2000
 _STYLE = (
     ".lw{font:14px/1.45 system-ui,sans-serif;--quiet:#777;--line:#8885;--bad:#c22;--odd:#b60;--good:#0a7d38}"
     ".lw h1{margin:0 0 .2rem;font-size:1.5rem}.lw h2{margin:1.6rem 0 .4rem;font-size:1.15rem}"
@@ -55,6 +58,22 @@ def page(report: Report, title: str) -> str:
     )
 
 
+def schema_fragment(schema: Schema, most: int) -> str:
+    """A schema as a piece of a page: at most so many columns, each with its limits as the file has them."""
+    told = schema.to_dict()
+    listed = told.pop("columns")
+    rows = [(one.pop("name"), one.pop("kind"), _limits(one)) for one in listed[:most]]
+    columns = _table(("column", "kind", "limits"), rows)
+    whole = f'<p class="quiet">{_text(_limits(told), _LONGEST_LIMITS)}</p>'
+    more = _more(len(listed) - most, "columns", "Schema.to_json() has all")
+    return f'<div class="lw">\n<style>{_STYLE}</style>\n<h2>Schema</h2>\n{whole}\n{columns}{more}\n</div>'
+
+
+def _limits(fields: Mapping[str, Any]) -> str:
+    """As the file has them, without what is no limit at all."""
+    return ", ".join(f"{name} = {toml(value)}" for name, value in fields.items() if value not in (None, [], {}))
+
+
 def fragment(report: Report, most: int, title: str = "") -> str:
     """What stands within a page, with at most so many columns and findings."""
     parts = [
@@ -63,6 +82,7 @@ def fragment(report: Report, most: int, title: str = "") -> str:
         *_spans(report),
         *(() if report.findings is None else _findings(report.findings, most)),
         *(() if report.drift is None else _drift(report.drift, most)),
+        *(() if report.labelled is None else report_label.fragment(report.labelled, most)),
         *_columns(report, most),
     ]
     inside = "\n".join(part for part in parts if part)
@@ -131,7 +151,7 @@ def _moved(one: ColumnDrift) -> str:
     style = one.standing.value if one.standing in (Standing.DRIFTED, Standing.SUSPECTED, Standing.STEADY) else "quiet"
     numbers = ["", "", ""]
     if not one.reason:
-        numbers = [f"{one.effect:.3f}", f"{max(one.floor, one.noise):.3f}", f"{one.false_discovery_rate:.2g}"]
+        numbers = [f"{one.effect:.3f}", f"{max(one.floor, one.noise):.3f}", _rate(one.false_discovery_rate)]
     missing = "" if one.missing is None else " → ".join(share(part, 1) for part in one.missing)
     cells = [*numbers, missing, one.reason or what_moved(one)]
     told = "".join(f"<td>{_text(cell)}</td>" for cell in cells)
@@ -215,13 +235,19 @@ def _details(seen: ColumnStatistics) -> str:
     facts += [(name, when(one) if is_time else number(one)) for name, one in ends.items() if one is not None]
     sizes = {
         "mean": seen.mean, "standard deviation": seen.deviation, "weighted mean": seen.weighted_mean,
+        "weighted deviation": seen.weighted_deviation,
         "shortest": seen.shortest, "mean length": seen.mean_length, "longest": seen.longest,
     }  # fmt: skip
     facts += [(name, number(one)) for name, one in sizes.items() if one is not None]
+    facts += [("no rows from", f"{when(start)} to {when(end)}") for start, end in seen.gaps or ()]
     facts += [(f"quantile {at}", number(one)) for at, one in (seen.quantiles or {}).items()]
     few = list((seen.values or {}).items())[:20]
     facts += [(short(value, 60), f"{count:,} rows") for value, count in few if seen.kind in ("string", "boolean")]
     return f"<details><summary>more</summary>{_table((), facts)}</details>" if facts else ""
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.3f}" if rate >= 0.001 else "<0.001"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
@@ -230,5 +256,5 @@ def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table>{f'<tr>{head}</tr>' if head else ''}{lines}</table>"
 
 
-def _more(count: int, what: str) -> str:
-    return f'\n<p class="quiet">and {count:,} more {what}: --json shows all</p>' if count > 0 else ""
+def _more(count: int, what: str, where: str = "--json shows all") -> str:
+    return f'\n<p class="quiet">and {count:,} more {what}: {where}</p>' if count > 0 else ""

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from loopwright.data import report_label
 from loopwright.data.bars import BLOCKS, bars, blocks, number, printable, share, short, when, width
 from loopwright.data.drifted import ColumnDrift, Drift, Standing
 from loopwright.data.findings import Finding, Severity
-from loopwright.data.histogram import EXACT_RANGE
 from loopwright.data.summary import ColumnStatistics
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 40
 MOST_FINDINGS = 30
+MOST_NAMED = 10
+"""Columns of each kind of finding that there was no room for."""
 LEAST_WIDTH = 60
 ROOM_FOR_PICTURES = 80
 """In narrower terminals there are no histograms."""
@@ -40,6 +42,10 @@ def text(report: Report, columns: int, signs: str | None = None) -> str:
         parts.append("\n".join(_drift(report, report.drift, room, marks)))
     elif report.spans:
         parts += ["\n".join(_columns(report, span, room, marks, alone=len(report.spans) == 1)) for span in report.spans]
+    if report.labelled is not None:
+        rows = report_label.rows(report.labelled, MOST_COLUMNS)
+        told = table(rows, report_label.HEADS, room, "HIGHEST")
+        parts.append("\n".join([*_wrapped(report_label.head(report.labelled), room, "", ""), *told]))
     if report.findings is not None:
         parts.append("\n".join(_findings(report.findings, room)))
     return "\n\n".join(part for part in parts if part)
@@ -63,16 +69,13 @@ def values(seen: ColumnStatistics) -> str:
             return f"lengths {number(seen.low)} to {number(seen.high)}, mean {number(seen.mean)}"
     median = (seen.quantiles or {}).get("0.5")
     middle = f"mean {number(seen.mean)}, median {number(median)}, {number(seen.low)} to {number(seen.high)}"
-    return f"{middle}{_odd(seen)}"
+    weighted = "" if seen.weighted_mean is None else f"weighted mean {number(seen.weighted_mean)}, "
+    return f"{weighted}{middle}{_odd(seen)}"
 
 
 def distinct(seen: ColumnStatistics) -> str:
     """With a sign where it is an estimate."""
-    low, high = seen.low, seen.high
-    near = not isinstance(low, str | None) and not isinstance(high, str | None) and high - low < EXACT_RANGE
-    near = near and seen.kind in ("integer", "list")
-    exact = seen.kind == "boolean" or near or seen.distinct <= (1024 if seen.kind == "string" else 256)
-    return f"{'' if exact else '~'}{seen.distinct:,}"
+    return f"{'' if seen.is_counted else '~'}{seen.distinct:,}"
 
 
 def table(rows: Sequence[Sequence[str]], heads: Sequence[str], room: int, flexible: str) -> list[str]:
@@ -182,10 +185,24 @@ def _findings(found: Sequence[Finding], room: int) -> Iterator[str]:
         yield from _finding(one, room)
     if len(found) > MOST_FINDINGS:
         yield f"and {len(found) - MOST_FINDINGS:,} more findings: {_ELSEWHERE}"
+        yield from _named(found[MOST_FINDINGS:], room)
+
+
+def _named(found: Sequence[Finding], room: int) -> Iterator[str]:
+    """What there is no room to tell: the columns, by severity and kind."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        columns.setdefault((one.severity.value, one.kind), []).append(one.column or "all rows")
+    for (severity, kind), names in columns.items():
+        known = list(dict.fromkeys(names))
+        few = ", ".join(short(name, 40) for name in known[:MOST_NAMED])
+        more = f", and {len(known) - MOST_NAMED:,} more" if len(known) > MOST_NAMED else ""
+        yield from _wrapped(f"{severity}: {kind}: {few}{more}", room, "    ", "    ")
 
 
 def _finding(one: Finding, room: int) -> Iterator[str]:
-    yield from _wrapped(f"{one.severity.value}: {one.message}", room, "    ", "")
+    kind = f" [{one.kind}]"
+    yield from _wrapped(f"{one.severity.value}: {short(one.message, _LONGEST_LINE)}{kind}", room, "    ", "")
     yield from _wrapped(f"to do: {one.fix}", room, "      ", "    ")
     if one.accept:
         yield f"    to accept: {cut(one.accept)}"
@@ -201,5 +218,5 @@ def cut(line: str) -> str:
 
 
 def _wrapped(line: str, room: int, later: str, first: str) -> list[str]:
-    shown = short(line, _LONGEST_LINE)
+    shown = short(line, 2 * _LONGEST_LINE)
     return textwrap.wrap(shown, room, initial_indent=first, subsequent_indent=later, break_on_hyphens=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 
@@ -12,18 +13,24 @@ from loopwright.data.labels import arrived
 from loopwright.data.reading import TableVersion
 from loopwright.data.table import Table
 from loopwright.data.tables import Tables
-from loopwright.errors import DeclarationError, SchemaMismatch, TableNotFound, did_you_mean
+from loopwright.errors import DataError, DeclarationError, SchemaMismatch, TableNotFound, did_you_mean
+
+PLACE = "(row)"
+"""Column of a row's place among all of the span, from 0, in the order of the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """A pinned version, the loop's own declaration of the table, and the span [since, until) of it."""
+    """A pinned version, the loop's own declaration of the table, the span [since, until) of it, and what of that was
+    set aside."""
 
     table: Table
     version: TableVersion
     weight: str | None = None
     since: date | None = None
     until: date | None = None
+    aside: Path | None = None
+    """Parquet: rows of the span that are left out wherever these are read, by their `PLACE`."""
 
     @property
     def label(self) -> str:
@@ -43,6 +50,9 @@ class Rows:
         has not arrived: it is missing here."""
         wanted = list(dict.fromkeys(columns))
         frame = tables.scan(self.table.name, version=self.version, since=self.since, until=self.until, columns=wanted)
+        if self.aside is not None:
+            places = pl.read_parquet(self.aside, columns=[PLACE]).to_series()
+            frame = frame.with_row_index(PLACE).filter(~pl.col(PLACE).is_in(places.implode())).drop(PLACE)
         label = self.table.label
         return frame if label not in wanted else frame.with_columns(arrived(label, frame.collect_schema()[label]))
 
@@ -54,6 +64,29 @@ class Rows:
     def unlabelled(self, tables: Tables) -> int:
         """How many rows have no label yet."""
         return int(self.scan(tables, [self.label]).select(pl.col(self.label).null_count()).collect().item())
+
+    def refuse_unknown(self, where: str, names: Sequence[str]) -> None:
+        """Raises `DeclarationError`, with the closest column, for a name that is none of the table's."""
+        for name in names:
+            if name not in self.version.columns:
+                raise DeclarationError(
+                    f"there is no column {name!r} in table {self.table.name!r}",
+                    where=where,
+                    fix=did_you_mean(name, self.version.columns),
+                )
+
+    def refuse_weights(self, tables: Tables) -> None:
+        """Raises `DataError` for weights of labelled rows that are missing, negative or no numbers."""
+        if self.weight is None:
+            return
+        weights = self.labelled(tables, [self.weight]).select(self.weight).collect().to_series()
+        if not weights.dtype.is_numeric() or weights.null_count() or not bool((weights.cast(pl.Float64) >= 0).all()):
+            missing = f", {weights.null_count()} of them missing" if weights.null_count() else ""
+            raise DataError(
+                f"weights must be numbers of 0 or more, and {self.weight!r} holds {weights.dtype}{missing}",
+                where=f"column {self.weight!r}",
+                fix="write the weight of every labelled row, or name another column: weight=",
+            )
 
 
 def pin(

@@ -132,6 +132,8 @@ class Schema:
     label: str | None = None
     never: tuple[str, ...] = ()
     weight: str | None = None
+    pii: tuple[str, ...] = ()
+    """Of a model's contract: which of key and time are tagged so. Columns have tags of their own."""
     least_rows: int | None = None
     most_rows: int | None = None
     least_growth: float | None = None
@@ -177,6 +179,11 @@ class Schema:
     def to_json(self) -> str:
         """Equal schemas give equal bytes."""
         return json.dumps(self.to_dict(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+    def _repr_html_(self) -> str:
+        from loopwright.data import report
+
+        return report.schema_html(self)
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Schema:
@@ -307,7 +314,7 @@ _READERS: Mapping[str, Any] = {
 _SEVERITIES = _by_name((), lambda one: one in _SEVERITY, f"one of {', '.join(_SEVERITY)}, by kind of finding")
 _MAYBE = ("text, or nothing", lambda value: value is None or _is_text(value), _same)
 _SCHEMA_READERS: Mapping[str, Any] = {
-    "key": _TEXTS, "time": _MAYBE, "label": _MAYBE, "never": _TEXTS, "weight": _MAYBE, "least_rows": _COUNT,
+    "key": _TEXTS, "time": _MAYBE, "label": _MAYBE, "never": _TEXTS, "weight": _MAYBE, "pii": _TEXTS, "least_rows": _COUNT,
     "most_rows": _COUNT, "least_growth": _NUMBER, "most_growth": _NUMBER, "same_length": _GROUPS,
     "checks": _records(Check), "severity": _SEVERITIES,
     "accepted": _TEXTS, "acceptances": _records(Acceptance),

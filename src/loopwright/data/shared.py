@@ -10,7 +10,7 @@ sketch's own error allows: what a sketch does not know never looks like a differ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,13 @@ from loopwright.data.distinct import Hashes
 from loopwright.data.frequent import FrequentTexts
 from loopwright.data.histogram import FloatHistogram, IntegerHistogram, Run
 from loopwright.data.profile import Profile
-from loopwright.data.sketch import BooleanSketch, ColumnSketch, FloatSketch, IntegerSketch, NumberSketch, TextSketch
+from loopwright.data.sketch import BooleanSketch, ColumnSketch, FloatSketch, IntegerSketch, TextSketch
 
 OTHERS = "all other values"
 _MOST_BINS = 1 << 15
 """Bins side by side cost less than sorting, as long as they are no more than this."""
 _ODD = ("NaN", "-infinity", "infinity")
+_NO_VALUE = ("missing", "empty", "NaN")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,8 @@ class Shared:
 
 
 def at_rest(profile: Profile) -> Mapping[str, Any]:
-    """Its sketches with nothing put aside; copied only where something is, for copying is most of the work."""
-    if all(_is_at_rest(sketch, profile.rows) for sketch in profile.sketches.values()):
-        return profile.sketches
-    return profile.settled().sketches
+    """Its sketches with nothing put aside, to be read."""
+    return profile.at_rest().sketches
 
 
 def shared(reference: ColumnSketch, current: ColumnSketch) -> Shared:
@@ -90,19 +89,15 @@ def shared(reference: ColumnSketch, current: ColumnSketch) -> Shared:
     raise TypeError(f"{reference.kind} and {current.kind} have no cells in common")
 
 
-def _is_at_rest(sketch: ColumnSketch, rows: int) -> bool:
-    """All rows have arrived where they are counted."""
-    if sketch.rows != rows or not isinstance(sketch, NumberSketch):
-        return sketch.rows == rows
-    counted, runs = int(sketch.nulls[0]), []
-    if isinstance(sketch, FloatSketch):
-        histogram = sketch.histogram
-        counted += int(histogram.zeros[0, 0] + sketch.odd[:, 0].sum())
-        runs += [histogram.above, histogram.below]
-    else:
-        assert isinstance(sketch, IntegerSketch)
-        runs += [sketch.histogram.run]
-    return counted + sum(int(run.tallies[:, 0].sum()) for run in runs) == rows
+def missing(both: Shared) -> Numbers:
+    """`(2,)`: rows with whatever is no value: null, empty, NaN."""
+    return sum((both.apart[name] for name in _NO_VALUE if name in both.apart), np.zeros(2))
+
+
+def with_one_missing(both: Shared) -> Shared:
+    """With all that is no value in one cell."""
+    others = {name: one for name, one in both.apart.items() if name not in _NO_VALUE}
+    return replace(both, apart={"missing": missing(both), **others})
 
 
 def _of_texts(reference: TextSketch, current: TextSketch, apart: dict[str, Numbers]) -> Shared:

@@ -47,6 +47,11 @@ class ColumnSketch:
     def flush(self) -> None:
         """Work off what was put aside. Once, before looking or merging."""
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is put aside."""
+        return True
+
     def merge(self, other: Any) -> None:
         """Of the same class and the same extra sums; both flushed."""
         self.rows += other.rows
@@ -88,6 +93,10 @@ class NumberSketch(ColumnSketch):
             values, extra = self._all(self._aside[0][0][:0], self._aside[0][1])
             self._aside, self._aside_count = [], 0
             self._work_off(values, extra)
+
+    @property
+    def is_at_rest(self) -> bool:
+        return not self._aside_count
 
     def cells(self) -> Cells:
         """The histogram, lowest first."""
@@ -320,6 +329,10 @@ class TextSketch(ColumnSketch):
             listed = list(number)
             lengths = np.fromiter(map(len, listed), dtype=np.int64, count=len(listed))
             self.add(hash_texts(listed), lengths, tallies, lambda places: [listed[one] for one in places.tolist()])
+
+    @property
+    def is_at_rest(self) -> bool:
+        return not self._aside
 
     def add(
         self,

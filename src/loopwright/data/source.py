@@ -6,6 +6,7 @@ the reason and what to do. Rows count from 1; a CSV header is not counted.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,18 +127,18 @@ def _as_one(name: str, parts: list[Part]) -> Source:
 
 
 def _check_names(part: Part) -> None:
-    names = part.schema.names
-    for name in names:
-        if names.count(name) > 1:
+    for number, (name, count) in enumerate(Counter(part.schema.names).items(), start=1):
+        if count > 1:
             raise BadSource(f"two columns are named {name!r}", where=part.name, fix="rename one of them")
         if not name.strip():
-            raise BadSource(f"column {names.index(name) + 1} has no name", where=part.name, fix="name every column")
+            raise BadSource(f"column {number} has no name", where=part.name, fix="name every column")
 
 
 def _check_same_columns(first: Part, part: Part) -> None:
     for one, other in ((first, part), (part, first)):
+        known = set(one.schema.names)
         for name in other.schema.names:
-            if name not in one.schema.names:
+            if name not in known:
                 raise BadSource(
                     f"column {name!r} of {other.name} is not in {one.name}",
                     where=f"{first.name} and {part.name}",

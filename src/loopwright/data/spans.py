@@ -7,6 +7,7 @@ what is to be told, not what stops. What cannot be described at all is left out,
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow.types as pt
 from fsspec.implementations.local import LocalFileSystem
 
 from loopwright.data import files
+from loopwright.data.files import File
 from loopwright.data.infer import infer
 from loopwright.data.report import Span
 from loopwright.data.schema import Schema
@@ -28,6 +30,7 @@ from loopwright.data.table import Table
 from loopwright.errors import BadSource, DataError
 
 _TYPED_BY_HEAD = ("csv", "tsv")
+_NOT_UTF8 = "not UTF-8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,7 @@ def of_rows(name: str, rows: pl.LazyFrame) -> Looked:
     profile = TableProfile.of_schema(kept)
     for batch in source.batches():
         profile.update(_readable(batch, kept))
+    profile.flush()
     return Looked(span=Span.of(name, profile, notes), rows=rows.select(kept.names))
 
 
@@ -54,7 +58,12 @@ def of_files(location: str, room: Path, schema: Schema | None = None) -> Looked:
     """
     found = files.find(location)
     is_typed_by_head = all(one.kind in _TYPED_BY_HEAD for one in found)
-    source = open_source(location, _texts(schema) if is_typed_by_head else None)
+    try:
+        source = open_source(location, _texts(schema) if is_typed_by_head else None)
+    except BadSource as error:
+        if not is_typed_by_head or _NOT_UTF8 not in error.what:
+            raise
+        return _repaired(found, room, schema, f"{error.where}: {error.what}; what is none is shown as \ufffd")
     if all(one.kind == "parquet" and isinstance(one.filesystem, LocalFileSystem) for one in found):
         there = _in_place(source, [one.path for one in found])
         if there is not None:
@@ -62,9 +71,16 @@ def of_files(location: str, room: Path, schema: Schema | None = None) -> Looked:
     try:
         return _copied(source, room / "rows.parquet")
     except BadSource as error:
+        if is_typed_by_head and _NOT_UTF8 in error.what:
+            return _repaired(found, room, schema, f"{error.where}: {error.what}; what is none is shown as \ufffd")
         if not is_typed_by_head or "is not of type" not in error.what:
             raise
         return _as_text(location, source, room / "text.parquet", f"{error.where}: {error.what}")
+
+
+def of_source(source: Source, room: Path) -> Looked:
+    """Of what can be streamed only once or from elsewhere: copied to the empty folder `room` while it is described."""
+    return _copied(source, room / "rows.parquet")
 
 
 def plain_schema(seen: Seen, table: Table | None = None) -> Schema:
@@ -73,6 +89,24 @@ def plain_schema(seen: Seen, table: Table | None = None) -> Schema:
     # A column without a value promises nothing.
     columns = tuple(replace(one, most_missing=None) if one.most_missing == 1.0 else one for one in made.columns)
     return replace(made, columns=columns)
+
+
+def _repaired(found: list[File], room: Path, schema: Schema | None, note: str) -> Looked:
+    """A copy in which bytes that are no text are the sign of a loss."""
+    copies = room / "repaired"
+    copies.mkdir()
+    for at, file in enumerate(found):
+        with file.opened() as data, (copies / f"{at:06}.{file.kind}").open("w", encoding="utf-8", newline="") as copy:
+            decoder = getincrementaldecoder("utf-8")(errors="replace")
+            while block := data.read(1 << 22):
+                copy.write(decoder.decode(block))
+            copy.write(decoder.decode(b"", final=True))
+    try:
+        looked = of_files(str(copies / f"*.{found[0].kind}"), copies, schema)
+    except BadSource as error:
+        raise BadSource(error.what, where=found[0].name, fix=error.fix) from None
+    span = replace(looked.span, name=", ".join(file.name for file in found), notes=(*looked.span.notes, note))
+    return replace(looked, span=span)
 
 
 def _texts(schema: Schema | None) -> pa.Schema | None:
@@ -111,6 +145,7 @@ def _in_place(source: Source, paths: list[str]) -> Looked | None:
         profile = profile_parquet(paths)
     except (pa.ArrowException, OSError):
         return None  # reading it as a source tells the row
+    profile.flush()
     return Looked(span=Span.of(source.name, profile), rows=pl.scan_parquet(paths, glob=False))
 
 
@@ -122,6 +157,7 @@ def _copied(source: Source, target: Path) -> Looked:
             made = _readable(batch, kept)
             profile.update(made)
             writer.write_batch(made)
+    profile.flush()
     return Looked(span=Span.of(source.name, profile, notes), rows=pl.scan_parquet(target, glob=False))
 
 

@@ -33,12 +33,13 @@ __all__ = ["ColumnStatistics", "Statistics", "TableProfile", "describe", "kind_o
 BATCH_ROWS = 131_072
 _MOST_CELLS = 1 << 23
 """Of a batch: a wide table is read in shorter ones."""
+_MOST_NAMED = 20
 _FEW_ROWS = 4096
 """Strings of shorter batches are put aside, and counted together."""
 _MOST_ASIDE_BYTES = 1 << 26
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Statistics:
     """All columns of some rows, and the state that later rows can be merged into."""
 
@@ -48,6 +49,16 @@ class Statistics:
     """Columns that are copies of one another."""
     state: str
     """The profile, as JSON."""
+
+    def __repr__(self) -> str:
+        """Short, however many columns there are.
+
+        >>> describe(pl.LazyFrame({"carrier": ["UA", "B6"], "late": [True, False]}))
+        Statistics(rows=2, columns=['carrier', 'late'])
+        """
+        names = [one.name for one in self.columns]
+        more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+        return f"Statistics(rows={self.rows}, columns={names[:_MOST_NAMED]}{more})"
 
     def column(self, name: str) -> ColumnStatistics:
         """Raises `LookupError`."""
@@ -71,17 +82,23 @@ class Statistics:
 
     @classmethod
     def of(cls, profile: Profile) -> Statistics:
+        rest = profile.at_rest()
+        return cls._of(rest, rest.to_json())
+
+    @classmethod
+    def from_json(cls, text: str) -> Statistics:
+        """Of what `to_json` gave, which is kept as it is. Raises `DataError` for text that is none, or of another
+        format."""
+        return cls._of(TableProfile.from_json(text), text)
+
+    @classmethod
+    def _of(cls, profile: Profile, state: str) -> Statistics:
         return cls(
             rows=profile.rows,
             columns=tuple(map(profile.column, profile.sketches)),
             duplicates=tuple(map(tuple, duplicates(profile))),
-            state=profile.to_json(),
+            state=state,
         )
-
-    @classmethod
-    def from_json(cls, text: str) -> Statistics:
-        """Raises `DataError` for text that is none, or of another format."""
-        return cls.of(TableProfile.from_json(text))
 
 
 class TableProfile(Profile):
@@ -116,9 +133,12 @@ class TableProfile(Profile):
             codes.flush(self.sketches[name])
         super().flush()
 
+    def is_at_rest(self, name: str) -> bool:
+        return super().is_at_rest(name) and (name not in self._texts or self._texts[name].is_at_rest)
+
     def _settled(self, name: str) -> Any:
         sketch = super()._settled(name)
-        if name in self._texts:
+        if name in self._texts and not self._texts[name].is_at_rest:
             copy.deepcopy(self._texts[name]).flush(sketch)
         return sketch
 
@@ -131,8 +151,9 @@ def describe(rows: pl.LazyFrame) -> Statistics:
     ({'UA': 2, 'B6': 1}, 1, 733)
     """
     profile = TableProfile.of_schema(pl.DataFrame(schema=rows.collect_schema()).to_arrow().schema)
-    for batch in _batches(rows, len(profile.sketches)):
+    for batch in batches(rows, len(profile.sketches)):
         profile.update(batch)
+    profile.flush()
     return Statistics.of(profile)
 
 
@@ -146,14 +167,14 @@ def profile_parquet(paths: Sequence[str | Path], columns: Sequence[str] | None =
         texts = [name for name in wanted if _is_text(schema.field(name).type)]
         profile = profile or TableProfile.of_schema(pa.schema([schema.field(name) for name in wanted]))
         with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=_batch_rows(len(wanted)), columns=wanted, use_threads=False):
+            for batch in file.iter_batches(batch_size=batch_rows(len(wanted)), columns=wanted, use_threads=False):
                 profile.update(batch)
     if profile is None:
         raise DataError("there is no file to describe")
     return profile
 
 
-def profile_by(batches: Iterable[pa.RecordBatch], column: str) -> dict[Any, TableProfile]:
+def profile_by(batches: Iterable[pa.RecordBatch], column: str, *, weight: str | None = None) -> dict[Any, TableProfile]:
     """A profile for each value of a column: of the rows that have it. None stands for no value.
 
     >>> batch = pa.record_batch({"origin": ["EWR", "JFK", "EWR"], "delay": [3, 5, 9]})
@@ -165,7 +186,7 @@ def profile_by(batches: Iterable[pa.RecordBatch], column: str) -> dict[Any, Tabl
         values = batch.column(column)
         for value in pc.unique(values).to_pylist():
             rows = batch.filter(pc.is_null(values) if value is None else pc.equal(values, value))
-            found.setdefault(value, TableProfile.of_schema(batch.schema)).update(rows)
+            found.setdefault(value, TableProfile.of_schema(batch.schema, weight=weight)).update(rows)
     return found
 
 
@@ -211,6 +232,10 @@ class _Codes:
         made.rows_aside, made.bytes_aside = self.rows_aside, self.bytes_aside
         return made
 
+    @property
+    def is_at_rest(self) -> bool:
+        return self.dictionary is None and not self.aside
+
     def add(self, sketch: TextSketch, array: pa.Array, extra: Extra | None) -> None:
         coded = pa.types.is_dictionary(array.type)
         if coded and len(array) >= _FEW_ROWS:
@@ -255,12 +280,14 @@ class _Codes:
         self.tallies += tally(codes, len(self.tallies), extra)
 
 
-def _batches(rows: pl.LazyFrame, columns: int) -> Iterator[pa.RecordBatch]:
-    for chunk in rows.collect_batches(chunk_size=_batch_rows(columns), maintain_order=True, lazy=True):
+def batches(rows: pl.LazyFrame, columns: int) -> Iterator[pa.RecordBatch]:
+    """In the order of the rows; the more columns, the fewer rows in each."""
+    for chunk in rows.collect_batches(chunk_size=batch_rows(columns), maintain_order=True, lazy=True):
         yield from chunk.to_arrow().to_batches()
 
 
-def _batch_rows(columns: int) -> int:
+def batch_rows(columns: int) -> int:
+    """Rows of a batch of so many columns."""
     return max(min(BATCH_ROWS, _MOST_CELLS // max(columns, 1)), 1024)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from loopwright.data.histogram import Cells
+from loopwright.data.frequent import MOST_NUMBERS, MOST_TEXTS
+from loopwright.data.gaps import gaps
+from loopwright.data.histogram import EXACT_RANGE, Cells
 from loopwright.data.sketch import (
     BooleanSketch,
     ColumnSketch,
@@ -66,6 +68,17 @@ class ColumnStatistics:
     """Length in characters, of strings that are not empty."""
     mean_length: float | None = None
     longest: int | None = None
+    gaps: tuple[tuple[str, str], ...] | None = None
+    """Of times: the stretches without rows that are unlike all others, at most ten, in order."""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether `distinct` is exact, and no estimate."""
+        if self.kind == "boolean" or self.distinct <= (MOST_TEXTS if self.kind == "string" else MOST_NUMBERS):
+            return True
+        low, high = self.low, self.high
+        ends = not isinstance(low, str | None) and not isinstance(high, str | None)
+        return self.kind in ("integer", "list") and ends and high - low < EXACT_RANGE  # type: ignore[operator]
 
     @property
     def is_constant(self) -> bool:
@@ -205,7 +218,8 @@ def _of_times(sketch: TimeSketch, nulls: int) -> dict[str, Any]:
     told: dict[str, Any] = {"missing": nulls, "distinct": _distinct(sketch)}
     if sketch.rows == nulls:
         return told
-    return told | {"low": moment(sketch.histogram.low), "high": moment(sketch.histogram.high)}
+    found = tuple((moment(start), moment(end)) for start, end in gaps(sketch))
+    return told | {"low": moment(sketch.histogram.low), "high": moment(sketch.histogram.high), "gaps": found}
 
 
 def _distinct(sketch: IntegerSketch) -> int:
@@ -223,6 +237,15 @@ def moment(microseconds: int) -> str:
     first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     bounds = ((first - _EPOCH) // timedelta(microseconds=1), (last - _EPOCH) // timedelta(microseconds=1))
     return (_EPOCH + timedelta(microseconds=min(max(microseconds, bounds[0]), bounds[1]))).isoformat()
+
+
+def minute(microseconds: int) -> str:
+    """As `moment`, for people: to the minute, in UTC.
+
+    >>> minute(-1)
+    '1969-12-31 23:59'
+    """
+    return moment(microseconds)[:16].replace("T", " ")
 
 
 def _weighted(sketch: NumberSketch) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _MOJIBAKE = re.compile(
 """UTF-8 read as Latin-1 or Windows-1252: the first byte of a character of two or more, and one that can only follow."""
 
 
-def form(counts: Mapping[str, int]) -> tuple[str, float] | None:
+def form(counts: Mapping[str, float]) -> tuple[str, float] | None:
     """What most of the texts would be without quotes, and the share of them that would.
 
     >>> form({"1": 50, "2.5": 40, "n/a": 10}), form({"UA": 3})
@@ -43,7 +43,7 @@ def form(counts: Mapping[str, int]) -> tuple[str, float] | None:
     return best if best[1] else None
 
 
-def _share(counts: Mapping[str, int], pattern: re.Pattern[str]) -> int:
+def _share(counts: Mapping[str, float], pattern: re.Pattern[str]) -> float:
     return sum(count for text, count in counts.items() if text[:1] in _BEGIN and pattern.fullmatch(text.strip()))
 
 

@@ -51,6 +51,7 @@ def contract(statistics: Statistics, features: Sequence[str], table: Table, sche
     """
     wanted = schema or infer(statistics.profile(), table)
     limits = {column.name: column for column in wanted.columns}
+    beside = [name for name in (*table.key, table.time) if name is not None and name not in features]
     columns = tuple(_contracted(limits.get(name), statistics.column(name)) for name in features)
     return Schema(
         columns=columns,
@@ -58,6 +59,7 @@ def contract(statistics: Statistics, features: Sequence[str], table: Table, sche
         time=table.time,
         label=table.label,
         never=table.never,
+        pii=tuple(name for name in beside if name in limits and "pii" in limits[name].tags),
         severity=wanted.severity,
     )
 

@@ -12,7 +12,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -151,6 +151,22 @@ def parsed(content: bytes, name: str, parse: Callable[[str], T]) -> T:
         return parse(content.decode())
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError) as error:
         raise DataError(f"{name} is not what it should be: {error!r}", fix="run the loop, or import, again") from None
+
+
+def validation(told: Mapping[str, Any]) -> list[str]:
+    """What a lineage says of how its rows were validated, in lines.
+
+    >>> aside = {"rows": 2, "reasons": {"check failed: positive": 2}}
+    >>> validation({"schema": None, "findings": ["warning: constant: year"], "set_aside": aside})
+    ['without a schema', 'warning: constant: year', '2 rows set aside: check failed: positive (2)']
+    """
+    schema, aside = told.get("schema"), told.get("set_aside")
+    lines = [f"against schema {str(schema)[:12]}" if schema else "without a schema"]
+    lines += [str(one) for one in told.get("findings") or ()]
+    if isinstance(aside, Mapping):
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in aside["reasons"].items())
+        lines.append(f"{aside['rows']:,} {'row' if aside['rows'] == 1 else 'rows'} set aside: {reasons}")
+    return lines
 
 
 def _told(run: Run, executions: Sequence[Execution]) -> RunTold:

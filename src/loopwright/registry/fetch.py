@@ -12,7 +12,11 @@ from loopwright.core.version import Version
 from loopwright.errors import BundleRefused
 from loopwright.registry.evidence import LINEAGE
 from loopwright.transform import bundle
+from loopwright.transform.bundle import Bundle
 from loopwright.transform.manifest import Manifest
+
+FETCHING = ".fetching-"
+"""How a folder is called that is being filled."""
 
 
 def fetch(stores: Stores, version: Version, folder: Path) -> Path:
@@ -20,32 +24,43 @@ def fetch(stores: Stores, version: Version, folder: Path) -> Path:
 
     Several processes may ask at once. Raises BundleRefused, ArtifactCorrupted and ArtifactNotFound.
     """
+    fetched(stores, version, folder)
+    return folder / version.digest
+
+
+def fetched(stores: Stores, version: Version, folder: Path) -> Bundle:
+    """As `fetch`; the bundle itself, as it was verified: who uses its bytes need not read it again."""
     target = folder / version.digest
-    if _is_whole(target, version):
-        return target
+    there = _whole(target, version)
+    if there is not None:
+        return there
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder))
+    temporary = Path(tempfile.mkdtemp(prefix=FETCHING, dir=folder))
     try:
-        fill(stores.blobs, version, temporary)
+        found = _filled(stores.blobs, version, temporary)
         _settle(temporary, target, version)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return target
+    return found
 
 
 def fill(blobs: Blobs, version: Version, folder: Path) -> Manifest:
     """Write the bundle's files into an empty folder, and verify them."""
+    return _filled(blobs, version, folder).manifest
+
+
+def _filled(blobs: Blobs, version: Version, folder: Path) -> Bundle:
     for name, digest in bundled(version).items():
         with blobs.local(digest) as content:
             shutil.copyfile(content, folder / name)
-    manifest = bundle.verify(folder)
-    if manifest.digest != version.digest:
+    found = bundle.read(folder)
+    if found.manifest.digest != version.digest:
         raise BundleRefused(
-            f"the bundle of {version.name} has digest {manifest.digest}, not {version.digest}",
+            f"the bundle of {version.name} has digest {found.manifest.digest}, not {version.digest}",
             where=str(folder),
             fix="restore the metadata store from a backup, or run the loop again",
         )
-    return manifest
+    return found
 
 
 def bundled(version: Version) -> dict[str, str]:
@@ -53,20 +68,21 @@ def bundled(version: Version) -> dict[str, str]:
     return {name: digest for name, digest in version.files.items() if not name.startswith(LINEAGE)}
 
 
-def _is_whole(target: Path, version: Version) -> bool:
+def _whole(target: Path, version: Version) -> Bundle | None:
     if not target.is_dir():
-        return False
+        return None
     with suppress(BundleRefused):
-        return bundle.verify(target).digest == version.digest
-    return False
+        found = bundle.read(target)
+        return found if found.manifest.digest == version.digest else None
+    return None
 
 
 def _settle(temporary: Path, target: Path, version: Version) -> None:
     """A damaged folder goes first; one that another process put there meanwhile stays."""
-    if target.exists() and not _is_whole(target, version):
+    if target.exists() and _whole(target, version) is None:
         shutil.rmtree(target, ignore_errors=True)
     try:
         temporary.rename(target)
     except OSError:
-        if not _is_whole(target, version):
+        if _whole(target, version) is None:
             raise

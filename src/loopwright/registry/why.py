@@ -80,7 +80,8 @@ def tree(trail: Trail) -> Branch:
     value = f", {version.metric} {number(version.value)}" if version.metric else ""
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     parts = [_registered(version), _verdict(trail), *_routes(trail), _bundle(version), _data(version)]
-    parts += [*_runs(trail), _code(trail), _environment(trail), *_parameters(version), *_notes(version)]
+    parts += [*_validation(version), *_runs(trail), _code(trail), _environment(trail)]
+    parts += [*_parameters(version), *_notes(version)]
     return Branch(f"version {version.name}{aliases}: {version.status.value}{value}", tuple(parts))
 
 
@@ -125,6 +126,14 @@ def _data(version: Version) -> Branch:
         return Branch(f"data: {_UNKNOWN}")
     told = sorted((name, value) for name, value in data.items() if value is not None)
     return Branch("data", tuple(Branch(f"{name}: {_plain(value)}") for name, value in told))
+
+
+def _validation(version: Version) -> Iterator[Branch]:
+    """What was found in the rows, and how many were left out."""
+    found = version.lineage.get("validation")
+    if isinstance(found, Mapping):
+        how, *rest = evidence.validation(found)
+        yield Branch(f"rows validated {how}", tuple(map(Branch, rest)))
 
 
 def _runs(trail: Trail) -> Iterator[Branch]:

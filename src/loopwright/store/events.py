@@ -1,7 +1,8 @@
-"""The audit trail. Written only beside a change, by the function below; never changed, never deleted."""
+"""The audit trail. Written beside a change, by the function below, or of what was found; never changed or deleted."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,9 +23,25 @@ def record(
     connection.execute(_INSERT, schema.event_row(event))
 
 
+def as_kept(data: Mapping[str, Any]) -> Any:
+    """As it is read back: a tuple as a list."""
+    return json.loads(json.dumps(dict(data)))
+
+
 class SqlEvents:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def add(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any]) -> bool:
+        table = schema.events
+        same = (table.c.subject == subject) & (table.c.kind == kind)
+        newest = sa.select(table).where(same).order_by(table.c.number.desc()).limit(1)
+        with self._database.write() as connection:
+            row = connection.execute(newest).mappings().first()
+            if row is not None and schema.event(row).data == as_kept(data):
+                return False
+            record(connection, kind, subject, cause, data)
+        return True
 
     def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         table = schema.events
