@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from loopwright.core.stores import Stores
 from loopwright.store.artifacts import SqlArtifacts
@@ -18,12 +19,15 @@ from loopwright.store.blobs import LocalBlobs
 from loopwright.store.database import Database
 from loopwright.store.events import SqlEvents
 from loopwright.store.executions import SqlExecutions
+from loopwright.store.keys import SqlApiKeys
 from loopwright.store.routes import SqlRoutes
 from loopwright.store.runs import SqlRuns
 from loopwright.store.versions import SqlVersions
 from loopwright.testing import HandClock
 
 SOURCE = Path(__file__).parents[1] / "src"
+settings.register_profile("any machine", deadline=None)  # a busy one is slow at what is right
+settings.load_profile("any machine")
 
 
 def open_database(url: str, backups: Path) -> Database:
@@ -51,6 +55,7 @@ def stores_on(database: Database, blobs: Path) -> Stores:
         artifacts=SqlArtifacts(database),
         versions=SqlVersions(database),
         routes=SqlRoutes(database),
+        keys=SqlApiKeys(database),
         events=SqlEvents(database),
         blobs=LocalBlobs(blobs),
     )

@@ -182,16 +182,22 @@ def _spans(now: Seen, schema: Schema, before: Seen | None) -> Iterator[Finding]:
         return
     yield from _growth(now.rows, before.rows, schema)
     for column in schema.columns:
-        one, other = now.columns.get(column.name), before.columns.get(column.name)
+        one, other = now.sketches.get(column.name), before.sketches.get(column.name)
         if one is None or other is None or one.kind != other.kind:
             continue
-        start, last = moment(_text(one.low)), moment(_text(other.low))
-        if column.order == "rising" and start is not None and last is not None and start < last:
-            told = f"{column.name!r} begins at {one.low}, earlier than the span before it ({other.low})"
-            accept = accept_kind(column, column.name, "goes back in time")
-            yield finding("goes back in time", told, "look for rows that came late", column=column.name, accept=accept)
+        if column.order == "rising":
+            yield from _backwards(column, before, now)
         elif column.kind in ("integer", "float") and one.kind in ("integer", "float"):
-            yield from _jump(column, before.sketches[column.name], now.sketches[column.name])
+            yield from _jump(column, other, one)
+
+
+def _backwards(column: Column, before: Seen, now: Seen) -> Iterator[Finding]:
+    one, other = now.columns[column.name], before.columns[column.name]
+    start, last = moment(_text(one.low)), moment(_text(other.low))
+    if start is not None and last is not None and start < last:
+        told = f"{column.name!r} begins at {one.low}, earlier than the span before it ({other.low})"
+        accept = accept_kind(column, column.name, "goes back in time")
+        yield finding("goes back in time", told, "look for rows that came late", column=column.name, accept=accept)
 
 
 def _growth(rows: int, before: int, schema: Schema) -> Iterator[Finding]:

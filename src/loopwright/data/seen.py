@@ -1,8 +1,8 @@
-"""What a check looks at: the statistics of every column, computed once from one profile. NumPy alone."""
+"""What a check looks at: the statistics of every column, computed at most once from one profile. NumPy alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,5 +30,26 @@ class Seen:
         if isinstance(profile, Seen):
             return profile
         sketches = at_rest(profile)
-        columns = {name: column_statistics(name, sketch) for name, sketch in sketches.items()}
-        return Seen(profile=profile, sketches=sketches, columns=columns)
+        return Seen(profile=profile, sketches=sketches, columns=_Columns(sketches))
+
+
+class _Columns(Mapping[str, ColumnStatistics]):
+    """Each made when it is asked for, once: of the span before, few are."""
+
+    def __init__(self, sketches: Mapping[str, Any]) -> None:
+        self._sketches = sketches
+        self._made: dict[str, ColumnStatistics] = {}
+
+    def __getitem__(self, name: str) -> ColumnStatistics:
+        if name not in self._made:
+            self._made[name] = column_statistics(name, self._sketches[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sketches)
+
+    def __len__(self) -> int:
+        return len(self._sketches)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._sketches
