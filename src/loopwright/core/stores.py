@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from loopwright.core.access import ApiKey
 from loopwright.core.artifact import Artifact, Blob
 from loopwright.core.event import Cause, Event
 from loopwright.core.run import Execution, Failure, Lease, Run, RunStatus
@@ -143,6 +144,10 @@ class Routes(Protocol):
         """Those that have a route, by name."""
         ...
 
+    def newest(self) -> Sequence[Route]:
+        """The route in force of every loop, by name: one query, however many there are."""
+        ...
+
     def history(self, loop: str) -> Sequence[Route]:
         """Newest first."""
         ...
@@ -165,7 +170,39 @@ class Routes(Protocol):
         ...
 
 
+class ApiKeys(Protocol):
+    """Who may ask a gateway. A key that was made stays for good, revoked or not."""
+
+    def add(self, key: ApiKey, cause: Cause) -> ApiKey:
+        """Record a new key, made by the actor of the cause at its moment. Raises Conflict for an id that is there."""
+        ...
+
+    def get(self, name: str) -> ApiKey:
+        """By id. Raises KeyNotFound."""
+        ...
+
+    def list(self) -> Sequence[ApiKey]:
+        """In the order they were made."""
+        ...
+
+    def revoke(self, name: str, cause: Cause) -> ApiKey:
+        """Good for nothing from now on; of one that is revoked already nothing changes. Raises KeyNotFound."""
+        ...
+
+    def note_use(self, used: Mapping[str, datetime]) -> None:
+        """When each key, by id, was used last; an earlier moment changes nothing. Not an event: nothing changed."""
+        ...
+
+
 class Events(Protocol):
+    def add(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any]) -> bool:
+        """Tell of what was found, where no record changes. What the newest event of this kind and subject says already
+        is not told again: then False.
+
+        Decided by the database, so that two processes telling at once tell it once.
+        """
+        ...
+
     def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         """In the order they were committed."""
         ...
@@ -204,5 +241,6 @@ class Stores:
     artifacts: Artifacts
     versions: Versions
     routes: Routes
+    keys: ApiKeys
     events: Events
     blobs: Blobs

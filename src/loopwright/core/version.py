@@ -72,6 +72,13 @@ class Arm:
     version: int
     share: float
     """0 to 1."""
+    shadow: bool = False
+    """Predicts beside the arm that answers, and is heard by nobody; it has no share."""
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON. What is no shadow says nothing of it, as routes did before there were any."""
+        told = {"name": self.name, "version": self.version, "share": self.share}
+        return told | {"shadow": True} if self.shadow else told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +89,7 @@ class Route:
     number: int = 0
     """Revision: rises from 1 with every change; 0 before it is stored."""
     arms: tuple[Arm, ...]
-    """Their shares sum to 1."""
+    """Their shares sum to 1; those of shadows are 0."""
     at: datetime
     actor: str
     reason: str = ""
@@ -93,6 +100,13 @@ class Route:
         names = [arm.name for arm in self.arms]
         if len(set(names)) < len(names):
             raise UsageError(f"two arms have one name: {', '.join(names)}", where=f"the route of {self.loop}")
+        heard = next((arm for arm in self.arms if arm.shadow and arm.share), None)
+        if heard is not None:
+            raise UsageError(
+                f"the arm {heard.name} is a shadow and has the share {heard.share:g}",
+                where=f"the route of {self.loop}",
+                fix="give a shadow the share 0: nobody hears it",
+            )
         total = math.fsum(arm.share for arm in self.arms)
         if not all(0 <= arm.share <= 1 for arm in self.arms) or not math.isclose(total, 1, abs_tol=1e-9):
             told = ", ".join(f"{arm.name} {arm.share:g}" for arm in self.arms) or "there is none"
@@ -107,6 +121,15 @@ class Route:
         """The version in the arm of that name."""
         return next((arm.version for arm in self.arms if arm.name == CHAMPION), None)
 
+    @property
+    def answering(self) -> tuple[Arm, ...]:
+        """The arms that are heard."""
+        return tuple(arm for arm in self.arms if not arm.shadow)
+
+    @property
+    def shadows(self) -> tuple[Arm, ...]:
+        return tuple(arm for arm in self.arms if arm.shadow)
+
     def choose(self, unit: str) -> Arm:
         """The arm that answers to a unit: always the same one while the shares stand.
 
@@ -118,7 +141,7 @@ class Route:
         {'UA1545': 'champion', 'AA301': 'challenger'}
         """
         place, reached = position(self.loop, unit), 0.0
-        ordered = sorted(self.arms, key=lambda arm: arm.name == CHAMPION)
+        ordered = sorted(self.answering, key=lambda arm: arm.name == CHAMPION)
         for arm in ordered:
             reached += arm.share
             if place < reached:

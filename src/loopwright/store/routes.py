@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +16,13 @@ from loopwright.store.database import Database
 
 _ROUTES, _ALIASES = schema.routes, schema.aliases
 _NEWEST = sa.select(_ROUTES).where(_ROUTES.c.loop == sa.bindparam("of")).order_by(_ROUTES.c.number.desc()).limit(1)
+_HIGHEST = sa.func.max(_ROUTES.c.number).label("number")
+_REVISIONS = sa.select(_ROUTES.c.loop, _HIGHEST).group_by(_ROUTES.c.loop).subquery()
+_IN_FORCE = (
+    sa.select(_ROUTES)
+    .join(_REVISIONS, (_ROUTES.c.loop == _REVISIONS.c.loop) & (_ROUTES.c.number == _REVISIONS.c.number))
+    .order_by(_ROUTES.c.loop)
+)
 
 
 class SqlRoutes:
@@ -30,6 +37,10 @@ class SqlRoutes:
         query = sa.select(_ROUTES.c.loop).distinct().order_by(_ROUTES.c.loop)
         with self._database.read() as connection:
             return connection.execute(query).scalars().all()
+
+    def newest(self) -> Sequence[Route]:
+        with self._database.read() as connection:
+            return [schema.route(row) for row in connection.execute(_IN_FORCE).mappings()]
 
     def history(self, loop: str) -> Sequence[Route]:
         query = sa.select(_ROUTES).where(_ROUTES.c.loop == loop).order_by(_ROUTES.c.number.desc())
@@ -82,7 +93,7 @@ def named(route: Route, aliases: Mapping[str, int | None]) -> set[int]:
 
 
 def route_data(route: Route, aliases: Mapping[str, int | None]) -> dict[str, Any]:
-    return {"route": route.number, "arms": [asdict(arm) for arm in route.arms], "aliases": dict(aliases)}
+    return {"route": route.number, "arms": [arm.plain() for arm in route.arms], "aliases": dict(aliases)}
 
 
 def _current(connection: sa.Connection, loop: str) -> Route | None:

@@ -13,12 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from loopwright.core.access import ApiKey, Scope
 from loopwright.core.artifact import Artifact
 from loopwright.core.event import Cause, Event
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
 from loopwright.core.version import Arm, Route, Version, VersionStatus
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that this code was written against."""
 
 metadata = sa.MetaData()
@@ -166,6 +167,23 @@ routes = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
 )
 
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("scopes", Json, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("expires_at", Instant),
+    sa.Column("loops", Json, nullable=False),
+    sa.Column("rate_per_second", sa.Double),
+    sa.Column("revoked_at", Instant),
+    sa.Column("last_used_at", Instant),
+)
+
 events = sa.Table(
     "events",
     metadata,
@@ -261,12 +279,22 @@ def version(row: sa.RowMapping, named: Iterable[str]) -> Version:
 
 
 def route_row(route: Route) -> dict[str, Any]:
-    return {name: getattr(route, name) for name in _names(routes)} | {"arms": [asdict(arm) for arm in route.arms]}
+    return {name: getattr(route, name) for name in _names(routes)} | {"arms": [arm.plain() for arm in route.arms]}
 
 
 def route(row: sa.RowMapping) -> Route:
     values = {name: row[name] for name in _names(routes)}
     return Route(**(values | {"arms": tuple(Arm(**arm) for arm in row["arms"])}))
+
+
+def api_key_row(key: ApiKey) -> dict[str, Any]:
+    values = {name: getattr(key, name) for name in _names(api_keys)}
+    return values | {"scopes": sorted(scope.value for scope in key.scopes), "loops": sorted(key.loops)}
+
+
+def api_key(row: sa.RowMapping) -> ApiKey:
+    values = {name: row[name] for name in _names(api_keys)}
+    return ApiKey(**(values | {"scopes": frozenset(map(Scope, row["scopes"])), "loops": frozenset(row["loops"])}))
 
 
 def event_row(event: Event) -> dict[str, Any]:

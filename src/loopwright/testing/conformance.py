@@ -12,12 +12,21 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from loopwright.core.access import ApiKey, Scope
 from loopwright.core.artifact import Artifact
 from loopwright.core.event import Cause
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
 from loopwright.core.stores import Blobs, Stores
 from loopwright.core.version import ROLLED_BACK, Arm, Route, Version, VersionStatus
-from loopwright.errors import ArtifactNotFound, Conflict, LeaseLost, LoopwrightError, RunNotFound, VersionNotFound
+from loopwright.errors import (
+    ArtifactNotFound,
+    Conflict,
+    KeyNotFound,
+    LeaseLost,
+    LoopwrightError,
+    RunNotFound,
+    VersionNotFound,
+)
 from loopwright.testing.clock import START
 
 
@@ -81,6 +90,21 @@ def a_route(*arms: tuple[str, int, float], loop: str = "flights") -> Route:
     """Of (name, version, share)."""
     made = tuple(Arm(name=name, version=version, share=share) for name, version, share in arms)
     return Route(loop=loop, arms=made, at=START, actor="")
+
+
+def a_key(name: str = "abcd012345", *, expires_seconds: float | None = None) -> ApiKey:
+    return ApiKey(
+        id=name,
+        name="the shop",
+        owner="shop@example",
+        scopes=frozenset((Scope.PREDICT, Scope.VIEW)),
+        hash="scrypt$16$8$1$c2FsdA==$aGFzaA==",
+        created_at=START,
+        created_by="",
+        expires_at=None if expires_seconds is None else at(expires_seconds),
+        loops=frozenset(("flights", "ÜA")),
+        rate_per_second=2.5,
+    )
 
 
 def alive(_holder: str) -> bool | None:
@@ -202,7 +226,7 @@ class RoutesConformance:
     def test_a_loop_without_a_route_has_none(self, stores: Stores) -> None:
         stores.versions.add(a_version(), [], cause())
         assert stores.routes.current("flights") is None
-        assert (stores.routes.loops(), stores.routes.history("flights")) == ([], [])
+        assert (stores.routes.loops(), stores.routes.newest(), stores.routes.history("flights")) == ([], [], [])
 
     def test_a_route_is_changed_with_its_aliases_and_event(self, stores: Stores) -> None:
         for name in ("one", "two"):
@@ -214,6 +238,7 @@ class RoutesConformance:
         assert (second.number, second.kind, second.arms) == (2, "CanaryStarted", wider.arms)
         assert stores.routes.current("flights") == second
         assert stores.routes.history("flights") == [second, first]
+        assert stores.routes.newest() == [second]
         assert stores.routes.loops() == ["flights"]
         assert [v.aliases for v in stores.versions.list("flights")] == [("challenger",), ("champion",)]
         trail = stores.events.list(subject="loop:flights")
@@ -256,8 +281,56 @@ class RoutesConformance:
         assert len(stores.events.list()) == before
 
 
-class StoresConformance(VersionsConformance, RoutesConformance):
-    """Runs, executions, artifacts and events; versions and routes too."""
+class KeysConformance:
+    """API keys."""
+
+    def test_a_key_comes_back_as_it_was_made_by_whom_and_when(self, stores: Stores) -> None:
+        added = stores.keys.add(a_key(expires_seconds=9.5), cause(3))
+        assert added == replace(a_key(expires_seconds=9.5), created_at=at(3), created_by="tester")
+        assert stores.keys.get("abcd012345") == added
+        stores.keys.add(replace(a_key("0000000000"), loops=frozenset(), rate_per_second=None), cause(4))
+        assert [key.id for key in stores.keys.list()] == ["abcd012345", "0000000000"]
+        assert stores.keys.list()[1].expires_at is None
+
+    def test_the_trail_tells_of_a_key_all_but_its_hash(self, stores: Stores) -> None:
+        stores.keys.add(a_key(expires_seconds=60), cause(1))
+        stores.keys.revoke("abcd012345", cause(2, "it was on a screen"))
+        made, revoked = stores.events.list(subject="key:abcd012345")
+        assert (made.kind, made.cause, revoked.kind) == ("KeyMade", cause(1), "KeyRevoked")
+        assert revoked.cause == cause(2, "it was on a screen")
+        assert made.data == {
+            "name": "the shop", "owner": "shop@example", "scopes": ["predict", "view"], "loops": ["flights", "ÜA"],
+            "expires_at": at(60).isoformat(), "rate_per_second": 2.5,
+        }  # fmt: skip
+
+    def test_an_id_is_taken_once(self, stores: Stores) -> None:
+        first = stores.keys.add(a_key(), cause())
+        assert "abcd012345" in refusal(Conflict, stores.keys.add, replace(a_key(), name="other"), cause(1))
+        assert (stores.keys.list(), len(stores.events.list())) == ([first], 1)
+
+    def test_a_revoked_key_stays_revoked_from_the_first_time_on(self, stores: Stores) -> None:
+        stores.keys.add(a_key(), cause())
+        revoked = stores.keys.revoke("abcd012345", cause(5))
+        assert revoked.revoked_at == at(5)
+        assert stores.keys.revoke("abcd012345", cause(6)) == revoked == stores.keys.get("abcd012345")
+        assert len(stores.events.list()) == 2
+        assert stores.keys.list() == [revoked]
+
+    def test_a_key_that_nobody_made_is_refused_and_a_whole_key_is_not_repeated(self, stores: Stores) -> None:
+        for call in (stores.keys.get, lambda name: stores.keys.revoke(name, cause())):
+            assert "'zzzz012345'" in refusal(KeyNotFound, call, "zzzz012345")
+            assert "secret" not in refusal(KeyNotFound, call, "lw_zzzz012345_secret")
+
+    def test_the_last_use_never_goes_back_and_is_no_event(self, stores: Stores) -> None:
+        stores.keys.add(a_key(), cause())
+        for seconds in (7200, 3600):
+            stores.keys.note_use({"abcd012345": at(seconds), "nobody": at(1)})
+        assert stores.keys.get("abcd012345").last_used_at == at(7200)
+        assert len(stores.events.list()) == 1
+
+
+class StoresConformance(VersionsConformance, RoutesConformance, KeysConformance):
+    """Runs, executions, artifacts and events; versions, routes and API keys too."""
 
     def test_a_run_comes_back_as_it_was_requested(self, stores: Stores) -> None:
         run, is_new = stores.runs.request(a_run(), cause())
@@ -423,6 +496,20 @@ class StoresConformance(VersionsConformance, RoutesConformance):
         assert trail[2].data["step"] == "load"
         after = stores.events.list(after=trail[2].number, limit=1)
         assert [event.kind for event in after] == ["RunCancelRequested"]
+
+    def test_what_was_found_is_told_once_until_it_changes(self, stores: Stores) -> None:
+        found = {"suspected": ["hour"], "version": 3}
+        assert stores.events.add("DriftFound", "loop:flights", cause(1), found)
+        assert not stores.events.add("DriftFound", "loop:flights", cause(2), found)
+        assert stores.events.add("SchemaChanged", "loop:flights", cause(3), {"changes": ("hour is gone",)})
+        assert not stores.events.add("SchemaChanged", "loop:flights", cause(4), {"changes": ["hour is gone"]})
+        assert not stores.events.add("DriftFound", "loop:flights", cause(5), found)
+        assert stores.events.add("DriftFound", "loop:other", cause(6), found)
+        assert stores.events.add("DriftFound", "loop:flights", cause(7), found | {"version": 4})
+        told = stores.events.list(subject="loop:flights")
+        assert [event.kind for event in told] == ["DriftFound", "SchemaChanged", "DriftFound"]
+        assert told[0].data == found
+        assert told[0].cause == cause(1)
 
 
 class BlobsConformance:

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from loopwright.core.access import ApiKey
 from loopwright.core.artifact import Artifact, Blob
 from loopwright.core.clock import Clock
 from loopwright.core.event import Cause, Event
@@ -22,7 +23,11 @@ from loopwright.core.stores import Stores
 from loopwright.core.version import Route, Version, resolve
 from loopwright.errors import ArtifactCorrupted, ArtifactNotFound, LeaseLost
 from loopwright.store.artifacts import closure, made_with
+from loopwright.store.events import as_kept
 from loopwright.store.executions import event_data
+from loopwright.store.keys import as_made, no_key, taken
+from loopwright.store.keys import event_data as key_data
+from loopwright.store.keys import subject as key_subject
 from loopwright.store.routes import named, next_route, refuse_if_changed, route_data
 from loopwright.store.runs import only_run, refuse_if_held, refuse_stale
 from loopwright.store.versions import event_data as version_data
@@ -42,6 +47,7 @@ class _State:
     versions: dict[tuple[str, int], Version] = field(default_factory=dict)
     aliases: dict[tuple[str, str], int] = field(default_factory=dict)
     routes: dict[str, list[Route]] = field(default_factory=dict)
+    keys: dict[str, ApiKey] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     def record(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any] | None = None) -> None:
@@ -76,6 +82,7 @@ def memory_stores(clock: Clock | None = None) -> Stores:
         artifacts=MemoryArtifacts(state),
         versions=MemoryVersions(state),
         routes=MemoryRoutes(state),
+        keys=MemoryApiKeys(state),
         events=MemoryEvents(state),
         blobs=MemoryBlobs(clock or HandClock()),
     )
@@ -297,6 +304,9 @@ class MemoryRoutes:
     def loops(self) -> Sequence[str]:
         return sorted(self._state.routes)
 
+    def newest(self) -> Sequence[Route]:
+        return [self._state.routes[loop][-1] for loop in self.loops()]
+
     def history(self, loop: str) -> Sequence[Route]:
         return self._state.routes.get(loop, [])[::-1]
 
@@ -325,9 +335,54 @@ class MemoryRoutes:
             return placed
 
 
+class MemoryApiKeys:
+    def __init__(self, state: _State) -> None:
+        self._state = state
+
+    def add(self, key: ApiKey, cause: Cause) -> ApiKey:
+        with self._state.lock:
+            if key.id in self._state.keys:
+                raise taken(key.id)
+            self._state.keys[key.id] = added = as_made(key, cause)
+            self._state.record("KeyMade", key_subject(key.id), cause, key_data(added))
+            return added
+
+    def get(self, name: str) -> ApiKey:
+        if name not in self._state.keys:
+            raise no_key(name)
+        return self._state.keys[name]
+
+    def list(self) -> Sequence[ApiKey]:
+        with self._state.lock:
+            return sorted(self._state.keys.values(), key=lambda key: (key.created_at, key.id))
+
+    def revoke(self, name: str, cause: Cause) -> ApiKey:
+        with self._state.lock:
+            key = self.get(name)
+            if key.revoked_at is None:
+                self._state.keys[name] = replace(key, revoked_at=cause.at)
+                self._state.record("KeyRevoked", key_subject(name), cause, key_data(key))
+            return self._state.keys[name]
+
+    def note_use(self, used: Mapping[str, datetime]) -> None:
+        with self._state.lock:
+            for name, at in used.items():
+                key = self._state.keys.get(name)
+                if key is not None and (key.last_used_at is None or key.last_used_at < at):
+                    self._state.keys[name] = replace(key, last_used_at=at)
+
+
 class MemoryEvents:
     def __init__(self, state: _State) -> None:
         self._state = state
+
+    def add(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any]) -> bool:
+        with self._state.lock:
+            told = [event for event in self._state.events if (event.kind, event.subject) == (kind, subject)]
+            if told and told[-1].data == as_kept(data):
+                return False
+            self._state.record(kind, subject, cause, data)
+        return True
 
     def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
         found = [e for e in self._state.events if e.number > after and subject in (None, e.subject)]
