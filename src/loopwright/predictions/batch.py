@@ -7,7 +7,7 @@ refused with the row. Columns that the model does not take are left aside, but f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +39,34 @@ def expected(schema: Schema) -> pa.Schema:
     return pa.schema([(column.name, _TYPES[column.kind]) for column in schema.columns])
 
 
-def predict(bundle: Bundle, source: Source) -> Iterator[pl.DataFrame]:
-    """The predictions of the source's rows, in their order: key columns, then `label` and a `probability_<class>` of
-    each class, or `value`.
+def predict(
+    bundle: Bundle, source: Source, *, beside: Sequence[str] = (), predictor: Predictor | None = None
+) -> Iterator[pl.DataFrame]:
+    """The predictions of the source's rows, in their order: key columns and those `beside`, then `label` and a
+    `probability_<class>` of each class, or `value`.
 
-    Raises `SchemaMismatch` for rows that break the contract, and `BadSource`.
+    `predictor` is the bundle's, from `scorer`, for who has many sources. Raises `SchemaMismatch` for rows that break
+    the contract, and `BadSource`.
     """
     schema = bundle.schema
-    _refuse_missing_columns(schema, source)
-    predictor = Predictor.from_bundle(bundle, batches=True)  # one thread: to the bit what is served online
-    key = [name for name in schema.key if name in source.schema.names]
+    _refuse_missing_columns(schema, source, beside)
+    predictor = predictor or scorer(bundle)
+    key = [name for name in dict.fromkeys((*schema.key, *beside)) if name in source.schema.names]
     first = 0
     for rows in _chunks(source, [*key, *(name for name in schema.names if name not in key)]):
         _refuse_missing_values(schema, rows, first, source.name)
+        place = 0
         for found in score(predictor, [rows]):
-            yield pl.concat([rows.select(key), _frame(found)], how="horizontal")
+            yield pl.concat([rows[place : place + len(found)].select(key), _frame(found)], how="horizontal")
+            place += len(found)
         first += len(rows)
     if first == 0:
         yield pl.concat([_none(key, source), _frame(_nothing(predictor))], how="horizontal")
+
+
+def scorer(bundle: Bundle) -> Predictor:
+    """One thread: to the bit what is served online."""
+    return Predictor.from_bundle(bundle, batches=True)
 
 
 def write(frames: Iterable[pl.DataFrame], target: Path) -> int:
@@ -126,11 +136,12 @@ def _frame(found: Predictions) -> pl.DataFrame:
     return pl.DataFrame({"label": label, **shares})
 
 
-def _refuse_missing_columns(schema: Schema, source: Source) -> None:
-    for name in schema.names:
+def _refuse_missing_columns(schema: Schema, source: Source, beside: Sequence[str]) -> None:
+    for name in (*schema.names, *beside):
         if name not in source.schema.names:
             raise SchemaMismatch(
-                f"the model needs the column {name!r}, which the rows do not have",
+                f"{'the model needs' if name in schema.names else '--by names'} the column {name!r}, "
+                "which the rows do not have",
                 where=source.name,
                 fix=did_you_mean(name, source.schema.names),
             )

@@ -3,7 +3,8 @@
     <root>/<loop>/<writer>.jsonl
 
 A writer is one thread of one process, and its name is the ULID of the moment it opened the file, so that no two append
-to the same one and the lines of a file are in the order of their ids (`finding` relies on it). Lines are written with
+to the same one and the lines of a file are in the order of their ids (`finding` relies on it). Files that are closed
+become part of a table (`compaction`) where that is installed, and go. Lines are written with
 one system call and reach the system at once: they survive the death of the process, not of the machine. A line that a
 power cut tore off is skipped by readers, and counted.
 """
@@ -13,21 +14,30 @@ from __future__ import annotations
 import os
 import re
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from loopwright.core.clock import Clock, new_ulid
+from loopwright.core.clock import Clock, Ulids
 from loopwright.errors import StoreUnavailable, UsageError
+from loopwright.predictions import columnar
+from loopwright.predictions.concealing import Concealer
+from loopwright.predictions.health import Change, Health, Watch
+from loopwright.predictions.writing import Content, Hand, Writer, is_closed
 
 LOOP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 FOLDER = "predictions"
 """Of a workspace: the root of its journals."""
 SUFFIX = ".jsonl"
+COLUMNS_SUFFIX = ".arrows"
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _BLOCK_BYTES = 1 << 16
 LIMIT_BYTES = 64 << 20
 """A file that has grown beyond is closed, and the next one begun."""
@@ -52,97 +62,171 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     label: str | int | bool | None = None
     probabilities: Mapping[str, float] | None = None
     value: float | None = None
+    shadow: bool = False
+    """Whether nobody heard it. It bears the id of the prediction that was answered, in a file of its own."""
+    recorded: bool = True
+    """False only in what is told of a prediction that is not there: it was not to be, or could not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How predictions are kept."""
+
+    share: float = 1.0
+    """Of the requests: which ones is decided by their ids."""
+    patience_seconds: float | None = None
+    """How long a write may take. None: as long as it does, which saves the way to another thread and back."""
+    when_full: Literal["refuse", "answer"] = "refuse"
+    """What becomes of predictions that cannot be written."""
+    limit_bytes: int = LIMIT_BYTES
+    close_seconds: float = 60.0
+    """A file older than this is closed by `close_old`, and the next one begun."""
 
 
 class Journal:
     """Appends lines. Each thread that writes has files of its own, one a loop."""
 
-    def __init__(self, root: Path, clock: Clock, *, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, root: Path, clock: Clock, *, limit_bytes: int | None = None, terms: Terms | None = None) -> None:
+        given = terms or Terms()
         self._root = root
         self._clock = clock
-        self._limit_bytes = limit_bytes
+        self._terms = given if limit_bytes is None else replace(given, limit_bytes=limit_bytes)
+        self._watch = Watch(clock)
         self._mine = threading.local()
-        self._all: list[_Writer] = []
+        self._writers: list[Writer] = []
+        self._hands: list[Hand] = []
         self._opening = threading.Lock()
+        self._concealers: dict[tuple[str, int], Concealer] = {}
+
+    def conceal(self, loop: str, version: int, concealer: Concealer) -> None:
+        """Hide values of this version's rows from now on. To be said before it answers."""
+        if concealer.columns:
+            with self._opening:
+                self._concealers = {**self._concealers, (loop, version): concealer}
+
+    def concealer(self, loop: str, version: int) -> Concealer | None:
+        """What hides values of this version's rows; None where all are written as they come."""
+        return self._concealers.get((loop, version))
 
     def new_id(self) -> str:
         """A ULID for a request; sorts after every other that this thread was given, so it must be used in order."""
-        last = new_ulid(self._clock, self._mine.__dict__.get("last", ""))
-        self._mine.last = last
-        return last
+        return self.ulids().next()
 
-    def append(self, loop: str, lines: Sequence[Any]) -> None:
-        """Write the lines, all or none. Raises `StoreUnavailable` when they could not be written."""
-        content = b"".join(_ENCODER.encode(line) + b"\n" for line in lines)
-        self._writer(loop).write(content)
+    def ulids(self) -> Ulids:
+        """Where this thread's ids come from."""
+        found: Ulids | None = self._mine.__dict__.get("ulids")
+        if found is None:
+            found = self._mine.ulids = Ulids(self._clock)
+        return found
+
+    def takes(self, identity: str) -> bool:
+        """Whether a prediction belongs to the share that is recorded. By its request: all rows of one, or none."""
+        share = self._terms.share
+        return share >= 1 or zlib.crc32(identity[:26].encode()) < share * 2**32
+
+    def append(self, loop: str, lines: Sequence[Any]) -> bool:
+        """Write the lines, all or none; those of predictions that it does not `takes` are left out. Whether all that
+        should be there now is: False only where the terms say to answer all the same.
+
+        Raises `StoreUnavailable` when they could not be written.
+        """
+        if self._terms.share < 1:
+            lines = [line for line in lines if not isinstance(line, Line) or self.takes(line.id)]
+        if self._concealers:
+            lines = [self._concealed(line) if isinstance(line, Line) else line for line in lines]
+        return self.append_encoded(loop, _ENCODER.encode_lines(lines), len(lines))
+
+    def as_told(self, lines: Sequence[Line], *, is_written: bool) -> Sequence[Line]:
+        """Lines that `append` was given and answered for, marked where they are not there."""
+        if is_written and self._terms.share >= 1:
+            return lines
+        there = [is_written and self.takes(line.id) for line in lines]
+        pairs = zip(lines, there, strict=True)
+        return [line if is_there else msgspec.structs.replace(line, recorded=False) for line, is_there in pairs]
+
+    def append_encoded(self, loop: str, content: bytes, count: int) -> bool:
+        """Write `count` lines that were encoded already, in one piece, all or none. Raises and returns as `append`.
+
+        Which of them belong there, and what of them must be hidden, is the caller's to see to.
+        """
+        return self._write(loop, SUFFIX, content, b"", count) if content else True
+
+    def append_table(self, loop: str, ulid: str, batch: Any) -> bool:
+        """Write the predictions of one request as `columnar.recorded` made them. Raises and returns as `append`.
+
+        For many rows: they are never lines of JSON.
+        """
+        if not self.takes(ulid):
+            return True
+        if self._concealers:
+            facts = columnar.facts_of(batch)
+            concealer = self._concealers.get((facts.loop, facts.version))
+            batch = columnar.concealed(batch, concealer) if concealer else batch
+        head, content = columnar.encoded(batch)
+        return self._write(loop, COLUMNS_SUFFIX, content, head, batch.num_rows)
+
+    def health(self) -> Health:
+        return self._watch.now()
+
+    def changes(self) -> list[Change]:
+        """What became of it since this was asked last, for one thread to write as events."""
+        return self._watch.changes()
+
+    def close_old(self) -> None:
+        """Close files that are old enough, for they wait to be made part of the table. Call it now and then."""
+        for writer in self._writers:
+            writer.close_old(self._terms.close_seconds)
 
     def close(self) -> None:
-        for writer in self._all:
+        for hand in self._hands:
+            hand.stop()
+        for writer in self._writers:
             writer.close()
 
-    def _writer(self, loop: str) -> _Writer:
-        writers: dict[str, _Writer] = self._mine.__dict__.setdefault("writers", {})
-        if loop not in writers:
-            writers[loop] = _Writer(folder_of(self._root, loop), self._clock, self._limit_bytes)
+    def _write(self, loop: str, suffix: str, content: Content, head: bytes, count: int) -> bool:
+        writer = self._writer(loop, suffix)
+        is_answered = self._terms.when_full == "answer"
+        try:
+            if self._terms.patience_seconds is None:
+                writer.write(content, head)
+            else:
+                undo = _nothing if is_answered else partial(writer.take_back, content)
+                self._hand(self._terms.patience_seconds).do(partial(writer.write, content, head), undo)
+        except StoreUnavailable as error:
+            self._watch.failed(error.what, count, is_answered=is_answered)
+            if not is_answered:
+                raise
+            return False
+        self._watch.wrote()
+        return True
+
+    def _concealed(self, line: Line) -> Line:
+        concealer = self._concealers.get((line.loop, line.version))
+        if concealer is None:
+            return line
+        return msgspec.structs.replace(line, row=concealer.row(line.row), key=concealer.key(line.key))
+
+    def _hand(self, patience_seconds: float) -> Hand:
+        found: Hand | None = self._mine.__dict__.get("hand")
+        if found is None:
+            found = self._mine.hand = Hand(patience_seconds)
             with self._opening:
-                self._all.append(writers[loop])
-        return writers[loop]
+                self._hands.append(found)
+        return found
+
+    def _writer(self, loop: str, suffix: str) -> Writer:
+        writers: dict[tuple[str, str], Writer] = self._mine.__dict__.setdefault("writers", {})
+        found = writers.get((loop, suffix))
+        if found is None:
+            folder = folder_of(self._root, loop)
+            found = writers[loop, suffix] = Writer(folder, self._clock, suffix, self._terms.limit_bytes)
+            with self._opening:
+                self._writers.append(found)
+        return found
 
 
-class _Writer:
-    """One file at a time, of one thread."""
-
-    def __init__(self, folder: Path, clock: Clock, limit_bytes: int) -> None:
-        self._folder = folder
-        self._clock = clock
-        self._limit_bytes = limit_bytes
-        self._file: int | None = None
-        self._size = 0
-        self._name = ""
-
-    def write(self, content: bytes) -> None:
-        try:
-            if self._size >= self._limit_bytes:
-                self.close()
-            if self._file is None:
-                self._file = self._open()
-            self._write_whole(self._file, content)
-        except OSError as error:
-            raise StoreUnavailable(
-                f"the journal cannot be written: {error.strerror or type(error).__name__}",
-                where=str(self._folder),
-                fix="free some disk space, or give the gateway the right to write to its workspace, and send it again",
-            ) from error
-        self._size += len(content)
-
-    def close(self) -> None:
-        """A file in which nothing stands is not left behind: a full disk would gather one a refused request."""
-        if self._file is not None:
-            os.close(self._file)
-            if self._size == 0:
-                self._path.unlink(missing_ok=True)
-        self._file, self._size = None, 0
-
-    @property
-    def _path(self) -> Path:
-        return self._folder / (self._name + SUFFIX)
-
-    def _open(self) -> int:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._name = new_ulid(self._clock, self._name)
-        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-
-    def _write_whole(self, file: int, content: bytes) -> None:
-        """All of it or, on a full disk, none: what nobody was answered must not be read as predicted."""
-        rest = memoryview(content)
-        try:
-            while rest:
-                rest = rest[os.write(file, rest) :]
-        except OSError:
-            with suppress(OSError):
-                os.ftruncate(file, self._size)
-            self.close()
-            raise
+def _nothing() -> None:
+    """Late lines may stay where predictions are answered without them."""
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -166,8 +250,31 @@ def loops(root: Path) -> list[str]:
 
 def files(root: Path, loop: str) -> list[Path]:
     """The files of a loop, oldest first."""
+    return _named(root, loop, SUFFIX)
+
+
+def column_files(root: Path, loop: str) -> list[Path]:
+    """The files of a loop that hold columns, oldest first."""
+    return _named(root, loop, COLUMNS_SUFFIX)
+
+
+def _named(root: Path, loop: str, suffix: str) -> list[Path]:
+    """Those whose names are a writer's: others are being made, or are no journal."""
     folder = folder_of(root, loop)
-    return sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else []
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(file for file in found if file.suffix == suffix and _ULID.fullmatch(file.stem))
+
+
+def drop_old(root: Path, loop: str, before: datetime) -> list[str]:
+    """Delete the files that nobody has written to since, and nobody will; their names. Where they become a table, days
+    are dropped from that."""
+    old = []
+    for file in (*files(root, loop), *column_files(root, loop)):
+        with suppress(FileNotFoundError):
+            if file.stat().st_mtime < before.timestamp() and is_closed(file):
+                file.unlink()
+                old.append(file.name)
+    return old
 
 
 def lines(root: Path, loop: str) -> Iterator[bytes]:

@@ -1,4 +1,5 @@
-"""Read what was predicted, with what came true, as values or as frames. Polars is imported only for a frame.
+"""Read what was predicted, with what came true, as values or as frames: from the journal, and from the table that it
+becomes. Polars is imported only for a frame, Arrow only where there is a table.
 
 A span is from a moment, included, to a moment, not included.
 """
@@ -7,7 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from loopwright.predictions import finding, journal, labels
+from loopwright.predictions import columnar, delta, finding, journal, labels
 from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import Label
 
@@ -40,6 +42,7 @@ class _Glance(msgspec.Struct, frozen=True):
 
     at: datetime
     version: int
+    shadow: bool = False
 
 
 def read(
@@ -49,20 +52,108 @@ def read(
     since: datetime | None = None,
     until: datetime | None = None,
     version: int | None = None,
+    shadows: bool = False,
 ) -> Read:
-    """The predictions of a loop, of one version or all."""
-    glance, decoder, found, torn = msgspec.json.Decoder(_Glance), msgspec.json.Decoder(Line), [], 0
-    for text in journal.lines(workspace / journal.FOLDER, loop):
-        try:
-            seen = glance.decode(text)
-            if (since and seen.at < since) or (until and seen.at >= until) or version not in (None, seen.version):
-                continue
-            found.append(decoder.decode(text))
-        except msgspec.MsgspecError:
+    """The predictions of a loop, of one version or all; with `shadows` also those that nobody heard."""
+    found, torn, versions = [], 0, None if version is None else {version}
+    for line in stream(workspace, loop, since=since, until=until, versions=versions, shadows=shadows):
+        if line is None:
             torn += 1
+        else:
+            found.append(line)
     if torn:
         _logger.warning("%d lines of the journal of %s are torn, and left out", torn, loop)
     return Read(sorted(found, key=_place), torn)
+
+
+def stream(
+    workspace: Path,
+    loop: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    versions: Collection[int] | None = None,
+    shadows: bool = False,
+) -> Iterator[Line | None]:
+    """One after the other, in the order of writing within each file; None for one that is torn.
+
+    All that was answered before this began, each once: what becomes part of the table meanwhile is met in one of both.
+    """
+    root, read = workspace / journal.FOLDER, set[str]()
+
+    def is_asked_for(seen: _Glance | Line) -> bool:
+        is_heard = shadows or not seen.shadow
+        return is_heard and _is_within(seen, since, until) and (versions is None or seen.version in versions)
+
+    yield from _from_lines(root, loop, is_asked_for, read)
+    for line in _from_columns(root, loop, read):
+        if line is None or is_asked_for(line):
+            yield line
+    span: Any = {"since": since, "until": until, "versions": versions, "shadows": shadows}
+    for table in delta.tables(root, loop, **span, left_out=read):
+        yield from _lines(table)
+
+
+def _from_lines(
+    root: Path, loop: str, is_asked_for: Callable[[_Glance], bool], read: set[str]
+) -> Iterator[Line | None]:
+    """Of every file that is still there; the others are in the table."""
+    glance, decoder = msgspec.json.Decoder(_Glance), msgspec.json.Decoder(Line)
+    for file in journal.files(root, loop):
+        with suppress(FileNotFoundError), file.open("rb") as opened:
+            read.add(file.name)
+            for text in opened:
+                try:
+                    if is_asked_for(glance.decode(text)):
+                        yield decoder.decode(text)
+                except msgspec.MsgspecError:
+                    yield None
+
+
+def _from_columns(root: Path, loop: str, read: set[str]) -> Iterator[Line | None]:
+    for file in journal.column_files(root, loop):
+        with suppress(FileNotFoundError):
+            for found in columnar.batches(file):
+                read.add(file.name)
+                if found is None:
+                    yield None
+                else:
+                    yield from _lines(_assembled(*found, file.name))
+
+
+def _assembled(facts: columnar.Facts, first: int, batch: Any, file: str) -> Any:
+    from loopwright.predictions import layout
+
+    return layout.assemble([layout.of_columns(facts, first, batch, file)])
+
+
+def _lines(table: Any) -> Iterator[Line]:
+    from loopwright.predictions import layout
+
+    return layout.lines(table)
+
+
+def counts(workspace: Path, loop: str, *, since: datetime | None = None, until: datetime | None = None) -> Counter[int]:
+    """How many rows were predicted on, by version. Shadows are not counted."""
+    root, read, found = workspace / journal.FOLDER, set[str](), Counter[int]()
+    glance = msgspec.json.Decoder(_Glance)
+    for file in journal.files(root, loop):
+        with suppress(FileNotFoundError), file.open("rb") as opened:
+            read.add(file.name)
+            for text in opened:
+                with suppress(msgspec.MsgspecError):
+                    seen = glance.decode(text)
+                    found[seen.version] += not seen.shadow and _is_within(seen, since, until)
+    for line in _from_columns(root, loop, read):
+        if line is not None:
+            found[line.version] += not line.shadow and _is_within(line, since, until)
+    for table in delta.tables(root, loop, since=since, until=until, left_out=read, columns=["version"]):
+        found.update(table["version"].to_pylist())
+    return +found
+
+
+def _is_within(seen: _Glance | Line, since: datetime | None, until: datetime | None) -> bool:
+    return (since is None or seen.at >= since) and (until is None or seen.at < until)
 
 
 def newest(workspace: Path, loop: str, limit: int) -> list[tuple[Line, Label | None]]:
@@ -72,13 +163,38 @@ def newest(workspace: Path, loop: str, limit: int) -> list[tuple[Line, Label | N
 
 
 def recent(workspace: Path, loop: str, limit: int) -> list[Line]:
-    """The last predictions, newest first, read from the ends of the files."""
-    decoder, found = msgspec.json.Decoder(Line), []
-    for file in journal.files(workspace / journal.FOLDER, loop):
-        for text in journal.last_lines(file, limit):
-            with suppress(msgspec.MsgspecError):  # torn by a power cut
-                found.append(decoder.decode(text))
+    """The last predictions, newest first, read from the ends of the files. Without shadows."""
+    root, read = workspace / journal.FOLDER, set[str]()
+    found = [line for file in journal.files(root, loop) for line in _last(file, limit, read)]
+    found += [line for file in journal.column_files(root, loop) for line in _last_of_columns(file, limit, read)]
+    found = [line for line in found if not line.shadow]
+    for table in delta.newest(root, loop, limit, left_out=read):
+        found += _lines(table)
     return sorted(found, key=_place, reverse=True)[:limit]
+
+
+def _last(file: Path, limit: int, read: set[str]) -> list[Line]:
+    decoder, found = msgspec.json.Decoder(Line), []
+    lines = journal.last_lines(file, limit)
+    if lines or file.exists():
+        read.add(file.name)
+    for text in lines:
+        with suppress(msgspec.MsgspecError):  # torn by a power cut
+            found.append(decoder.decode(text))
+    return found
+
+
+def _last_of_columns(file: Path, limit: int, read: set[str]) -> list[Line]:
+    """Of its batches only the last ones are turned into lines."""
+    found = list[Line]()
+    with suppress(FileNotFoundError):
+        batches = [one for one in columnar.batches(file) if one is not None and not one[0].shadow]
+        read.add(file.name)
+        while batches and len(found) < limit:
+            facts, first, batch = batches.pop()
+            skipped = max(0, batch.num_rows - limit)
+            found += _lines(_assembled(facts, first + skipped, batch.slice(skipped), file.name))
+    return found
 
 
 def _place(line: Line) -> finding.Place:
@@ -92,12 +208,14 @@ def predictions(
     since: datetime | None = None,
     until: datetime | None = None,
     version: int | None = None,
+    shadows: bool = False,
 ) -> pl.DataFrame:
-    """A row a prediction: id, at, loop, version, digest, arm, unit, row, key, predicted, probabilities, value.
+    """A row a prediction: id, at, loop, version, digest, arm, shadow, unit, row, key, predicted, probabilities, value.
 
     `row`, `key` and `probabilities` are structs; a field that one version has and another has not is null there.
+    With `shadows` also what arms predicted that nobody heard: under the id of the prediction that was answered.
     """
-    return _frame(read(workspace, loop, since=since, until=until, version=version).lines)
+    return _frame(read(workspace, loop, since=since, until=until, version=version, shadows=shadows).lines)
 
 
 def joined(
@@ -107,9 +225,10 @@ def joined(
     since: datetime | None = None,
     until: datetime | None = None,
     version: int | None = None,
+    shadows: bool = False,
 ) -> pl.DataFrame:
     """As `predictions`, with the newest label of each: label, labelled_at, label_origin; null where none came yet."""
-    lines = read(workspace, loop, since=since, until=until, version=version).lines
+    lines = read(workspace, loop, since=since, until=until, version=version, shadows=shadows).lines
     known = labels.newest(workspace, loop)
     found = [known.of(line.id, line.key) for line in lines]
     return _frame(lines).with_columns(
@@ -130,6 +249,7 @@ def _frame(lines: Sequence[Line]) -> pl.DataFrame:
             pl.Series("version", [line.version for line in lines], dtype=pl.Int64),
             _texts("digest", [line.digest for line in lines]),
             _texts("arm", [line.arm for line in lines]),
+            pl.Series("shadow", [line.shadow for line in lines], dtype=pl.Boolean),
             _texts("unit", [line.unit for line in lines]),
             _structs("row", [line.row for line in lines]),
             _structs("key", [line.key for line in lines]),

@@ -1,0 +1,237 @@
+"""The table that closed journal files become: a Delta table a loop, a partition a day. Here it is opened and read.
+
+    <root>/<loop>/table
+
+Whoever reads both reads the journal first, and of the table what did not come from the files it has read: a file goes
+only after its rows are in the table, so nothing is missed and nothing is seen twice. deltalake and Arrow are imported
+only where there is a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import and_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from loopwright.errors import MissingExtra, StoreUnavailable
+from loopwright.predictions import journal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+FOLDER = "table"
+_BATCH_ROWS = 32_768
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One file of the table."""
+
+    path: Path
+    day: str
+    least: str
+    """The first of its ids; empty where it is not known."""
+    most: str | None
+    """The last; None where it is not known."""
+    rows: int
+
+
+def folder_of(root: Path, loop: str) -> Path:
+    return journal.folder_of(root, loop) / FOLDER
+
+
+def opened(root: Path, loop: str) -> DeltaTable | None:
+    """The table at its newest version; None while no file was made part of one.
+
+    Raises `MissingExtra` where there is one and nothing to read it with.
+    """
+    folder = folder_of(root, loop)
+    if not (folder / "_delta_log").is_dir():
+        return None
+    try:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"predictions of {loop} are in a table, which needs {error.name}",
+            where=str(folder),
+            fix="pip install loopwright, in place of loopwright-gateway",
+        ) from None
+    try:
+        return DeltaTable(str(folder))
+    except TableNotFoundError:  # killed while the first one was written
+        return None
+
+
+def newest_commit(root: Path, loop: str) -> str:
+    """What changes whenever the table does; empty where there is none."""
+    log = folder_of(root, loop) / "_delta_log"
+    return max((file.name for file in log.glob("*.json")), default="")
+
+
+def parts(root: Path, loop: str, table: DeltaTable) -> list[Part]:
+    """The files it consists of, in the order of their first ids."""
+    import pyarrow as pa
+
+    found = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    folder = folder_of(root, loop)
+    return sorted(
+        (
+            Part(
+                path=folder / unquote(one["path"]),
+                day=one["partition.day"],
+                least=one.get("min.id") or "",
+                most=one.get("max.id"),
+                rows=one["num_records"],
+            )
+            for one in found
+        ),
+        key=lambda part: part.least,
+    )
+
+
+def tables(
+    root: Path,
+    loop: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    versions: Collection[int] | None = None,
+    shadows: bool = False,
+    left_out: Collection[str] = (),
+    columns: Sequence[str] | None = None,
+) -> Iterator[pa.Table]:
+    """The rows of a span, piece by piece, but those that came from the journal files `left_out`.
+
+    Raises `StoreUnavailable` when rows were erased meanwhile.
+    """
+    table = opened(root, loop)
+    if table is None:
+        return
+    wanted = [part for part in parts(root, loop, table) if _meets(part, since, until)]
+    condition = _condition(since, until, versions, left_out, shadows=shadows)
+    for part in wanted:
+        yield from _read(part, condition, columns)
+
+
+def with_ids(root: Path, loop: str, ids: Collection[str]) -> Iterator[pa.Table]:
+    """The rows of these predictions, shadows included."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = opened(root, loop)
+    if table is None or not ids:
+        return
+    first, last = min(ids), max(ids)
+    for part in parts(root, loop, table):
+        if part.least <= last and (part.most is None or part.most >= first):
+            yield from _read(part, pc.field("id").isin(pa.array(sorted(ids), pa.string())), None)
+
+
+def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:
+    """What names the rows of the files that are not `seen` yet, which thereby are."""
+    table = opened(root, loop)
+    new = [] if table is None else [part for part in parts(root, loop, table) if part.path not in seen]
+    for part in new:
+        yield from _read(part, None, ["layout", "key_*"])
+        seen.add(part.path)
+
+
+def newest(root: Path, loop: str, limit: int, *, left_out: Collection[str] = ()) -> list[pa.Table]:
+    """Tables that hold the last predictions, from the files with the newest ids. Without shadows."""
+    table = opened(root, loop)
+    if table is None:
+        return []
+    condition = _condition(None, None, None, left_out, shadows=False)
+    found, requests = list[Any](), list[str]()
+    for part in sorted(parts(root, loop, table), key=lambda part: part.most or "~", reverse=True):
+        if len(requests) == limit and part.most is not None and part.most[:26] < requests[-1]:
+            break
+        for one in _read(part, condition, None):
+            found.append(_last(one, limit))
+            requests = sorted([*requests, *(name[:26] for name in found[-1]["id"].to_pylist())], reverse=True)[:limit]
+    return found
+
+
+def _last(table: pa.Table, limit: int) -> pa.Table:
+    """By request, and by the number of the row in it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    order = pa.table(
+        {
+            "request": pc.utf8_slice_codeunits(table["id"], 0, 26),
+            "row": pc.cast(pc.utf8_slice_codeunits(table["id"], 27), pa.int64()),
+        }
+    )
+    order_of = pc.sort_indices(order, sort_keys=[("request", "descending"), ("row", "descending")])
+    return table.take(order_of[:limit])
+
+
+def _read(part: Part, condition: Any, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+    """With the partition's column, which is no part of the file."""
+    import pyarrow as pa
+    import pyarrow.dataset as dataset
+    import pyarrow.parquet as parquet
+
+    try:
+        schema = pa.schema([_plain(field) for field in parquet.read_schema(part.path)])
+        read = dataset.dataset(part.path, schema, format="parquet", partitioning=None)
+        names = None if columns is None else [name for name in read.schema.names if _is_among(name, columns)]
+        for batch in read.to_batches(columns=names, filter=condition, batch_size=_BATCH_ROWS, use_threads=False):
+            if batch.num_rows:
+                yield pa.Table.from_batches([batch])
+    except FileNotFoundError:
+        raise StoreUnavailable(
+            "predictions were erased or joined while they were read", where=str(part.path), fix="read them again"
+        ) from None
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """Deltalake says that texts it has written again are views, for which Arrow has no filter."""
+    import pyarrow as pa
+
+    is_text = pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type)
+    return field.with_type(pa.string()) if is_text else field
+
+
+def _is_among(name: str, columns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, column) for column in columns)
+
+
+def _condition(
+    since: datetime | None,
+    until: datetime | None,
+    versions: Collection[int] | None,
+    left_out: Collection[str],
+    *,
+    shadows: bool,
+) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    given = []
+    if since is not None:
+        given.append(pc.field("at") >= pa.scalar(since.astimezone(UTC), pa.timestamp("us", "UTC")))
+    if until is not None:
+        given.append(pc.field("at") < pa.scalar(until.astimezone(UTC), pa.timestamp("us", "UTC")))
+    if versions is not None:
+        given.append(pc.field("version").isin(pa.array(sorted(versions), pa.int64())))
+    if not shadows:
+        given.append(~pc.field("shadow"))
+    if left_out:
+        given.append(~pc.field("journal").isin(pa.array(sorted(left_out), pa.string())))
+    return reduce(and_, given) if given else None
+
+
+def _meets(part: Part, since: datetime | None, until: datetime | None) -> bool:
+    first = since.astimezone(UTC).date().isoformat() if since else ""
+    last = until.astimezone(UTC).date().isoformat() if until else "9999-12-31"
+    return first <= part.day <= last
