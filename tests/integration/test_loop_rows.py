@@ -171,7 +171,6 @@ def test_the_newest_span_stands_beside_the_one_before(tmp_path: Path) -> None:
     assert found.span is not None
     assert found.before is not None
     assert (found.rows.rows, found.span.rows, found.before.rows) == (600, 240, 240)
-    assert found.is_before_whole
     assert found.rows.column("id").rows == 600
     assert found.span.column("at").low == "2026-01-16T00:00:00+00:00"
 

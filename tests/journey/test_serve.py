@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from sklearn.preprocessing import OneHotEncoder  # type: ignore[import-untyped]
 from tests.conftest import lw
 
 from loopwright import system
+from loopwright.access import keys
+from loopwright.core.clock import SystemClock
 from loopwright.core.event import Cause
 from loopwright.core.version import Arm, Route, Version, VersionStatus
 from loopwright.data.schema import Column, Schema
@@ -172,6 +176,22 @@ class Project:
         found: list[dict[str, Any]] = answer["predictions"]
         return found
 
+    def workers(self) -> list[int]:
+        """The processes that answer: copies of the one that was started, as others it starts are not."""
+        assert self.process
+        parent = Path(f"/proc/{self.process.pid}")
+        line = (parent / "cmdline").read_bytes()
+        found = (parent / "task" / str(self.process.pid) / "children").read_text().split()
+        return [int(one) for one in found if Path(f"/proc/{one}/cmdline").read_bytes() == line]
+
+    def kill(self) -> None:
+        """All of it at once, so that nobody is left to mend or finish anything."""
+        assert self.process
+        workers = self.workers()
+        self.process.kill()
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+
     def until(self, version: int, seconds: float) -> float:
         """How long it took until that version answered."""
         begun = time.monotonic()
@@ -293,9 +313,9 @@ def test_a_killed_gateway_loses_no_prediction_that_was_answered(project: Project
         with Crowd(project) as crowd:
             while len(crowd.answered) < 300:
                 time.sleep(0.01)
-            assert project.process
-            project.process.kill()
-        assert crowd.failed
+            project.kill()
+            while not crowd.failed:
+                time.sleep(0.01)
     kept = {line.id: line.version for line in reading.read(project.opened.workspace, "flights").lines}
     assert dict(crowd.answered).items() <= kept.items()
     with served(project):
@@ -405,10 +425,10 @@ def test_a_gateway_that_starts_with_nothing_serves_what_is_promoted_later(
             project.until(1, 2)
 
 
-def test_no_other_machine_can_be_served_and_a_taken_port_is_told(project: Project) -> None:
+def test_no_other_machine_is_served_without_a_key_and_a_taken_port_is_told(project: Project) -> None:
     done = lw("serve", "--host", "0.0.0.0", cwd=project.folder)
     assert done.returncode == 2
-    assert "on this machine only" in done.stderr
+    assert "lw keys make" in done.stderr
     with served(project):
         done = lw("serve", "--port", project.url.rpartition(":")[2], cwd=project.folder)
     assert done.returncode == 1
@@ -421,3 +441,38 @@ def test_what_is_served_is_said_when_it_is_ready(project: Project) -> None:
         assert running.process.stdout
         said = json.loads(running.process.stdout.readline())
         assert said == {"url": project.url, "loops": {"flights": [1]}}
+
+
+def test_whoever_predicts_is_asked_for_a_key_once_there_is_one(project: Project) -> None:
+    """Over one connection, as clients do it: the fast way in must not be one around the guard."""
+    body = json.dumps({"row": as_json(flights(1, 0))[0]})
+
+    def asked(connection: HTTPConnection, *shown: str) -> int:
+        headers = {"Authorization": f"Bearer {shown[0]}"} if shown else {}
+        connection.request("POST", "/v1/loops/flights/predict", body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    def made(scope: str, *loops: str) -> tuple[str, str]:
+        shown, kept = keys.make(
+            SystemClock(), name="a test", owner="me", scopes=[keys.scope(scope)], lasts=None, loops=loops
+        )
+        project.opened.stores.keys.add(kept, project.cause())
+        return shown, kept.id
+
+    with (
+        served(project, "--set", "route_poll_seconds=0.1"),
+        closing(HTTPConnection(project.url.removeprefix("http://"), timeout=30)) as connection,
+    ):
+        assert [asked(connection) for _ in range(3)] == [200] * 3
+        (good, identity), (viewer, _), (other, _) = made("predict"), made("view"), made("predict", "trains")
+        time.sleep(1)
+        for _ in range(3):  # again, for what was asked before may be answered otherwise
+            assert asked(connection) == 401
+            assert asked(connection, good) == 200
+            assert [asked(connection, one) for one in (viewer, other)] == [403, 403]
+            assert asked(connection, good[:-1]) == 401
+        project.opened.stores.keys.revoke(identity, project.cause())
+        time.sleep(1)
+        assert [asked(connection, good) for _ in range(3)] == [401] * 3

@@ -13,18 +13,24 @@ from typing import Any
 import numpy as np
 from starlette.types import ASGIApp, Message
 
+from loopwright.access.names import Names
 from loopwright.core.version import Arm, Route, Version, VersionStatus
 from loopwright.data.schema import Column, Schema
 from loopwright.errors import BundleRefused, StoreUnavailable
 from loopwright.gateway.decode import Array, Decoder
 from loopwright.gateway.gateway import Gateway
+from loopwright.gateway.guard import Guard
 from loopwright.gateway.model import LoadedModel
+from loopwright.gateway.note import Tracer
 from loopwright.predictions import journal, labels
 from loopwright.predictions.journal import Journal
 from loopwright.protocols.bodies import Limits
+from loopwright.protocols.door import Entry
 from loopwright.protocols.labelling import Labelling
+from loopwright.protocols.platforms import Platform
 from loopwright.serve import app
-from loopwright.testing import HandClock
+from loopwright.serve.overseeing import Overseer, Oversight
+from loopwright.testing import HandClock, memory_stores
 from loopwright.transform.predictor import Predictions
 
 SCHEMA = Schema(
@@ -109,6 +115,9 @@ class RouteTable:
             raise StoreUnavailable("the metadata store does not answer", where="/srv/metadata.db")
         return sorted(self.routes)
 
+    def newest(self) -> Sequence[Route]:
+        return [self.routes[loop] for loop in self.loops()]
+
     def history(self, loop: str) -> Sequence[Route]:
         raise NotImplementedError
 
@@ -119,7 +128,16 @@ class RouteTable:
 class Station:
     """A gateway whose surroundings are at hand: what it loads, what it follows, and where it writes."""
 
-    def __init__(self, workspace: Path, *, max_body_bytes: int = 1 << 20, max_rows: int = 50_000) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        max_body_bytes: int = 1 << 20,
+        max_rows: int = 50_000,
+        platform: Platform | None = None,
+        oversight: Oversight = Oversight(),  # noqa: B008 - frozen
+        tracer: Tracer | None = None,
+    ) -> None:
         self.workspace = workspace
         self.clock = HandClock()
         self.table = RouteTable()
@@ -129,8 +147,22 @@ class Station:
         self.label_journal = Journal(workspace / labels.FOLDER, self.clock)
         self.gateway = Gateway(routes=lambda: self.table, load=self.load, journal=self.journal, clock=self.clock)
         labelling = Labelling(workspace=workspace, journal=self.label_journal, gateway=self.gateway, clock=self.clock)
-        limits = Limits(body_bytes=max_body_bytes, rows=max_rows)
-        self.client = Client(app.create(self.gateway, labelling, limits))
+        self.limits = Limits(body_bytes=max_body_bytes, rows=max_rows)
+        self.stores = memory_stores(self.clock)
+        self.guard = Guard(lambda: self.stores.keys, self.clock)
+        self.guard.refresh()
+        self.overseer = Overseer(oversight, self.clock)
+        self.client = Client(
+            app.create(
+                self.gateway,
+                labelling,
+                self.limits,
+                Entry(self.guard, Names()),
+                platform,
+                operations=self.overseer.operations(self.gateway, self.journal.health, workspace / journal.FOLDER),
+                tracer=tracer,
+            )
+        )
 
     def load(self, loop: str, number: int) -> LoadedModel:
         self.loaded.append((loop, number))
@@ -150,7 +182,9 @@ class Station:
         return [json.loads(line) for line in journal.lines(self.workspace / journal.FOLDER, loop)]
 
     def close(self) -> None:
+        self.overseer.stop()
         self.gateway.stop()
+        self.guard.stop()
         self.journal.close()
         self.label_journal.close()
 
@@ -170,10 +204,12 @@ class Client:
     """Speaks to an application without a network, one request at a time."""
 
     def __init__(self, application: ASGIApp) -> None:
-        self._application = application
+        self.served = application
         self._going: list[Message] = []
         self.also: list[tuple[bytes, bytes]] = []
         """Headers of every request, beside its own."""
+        self.query = b""
+        """Of every request."""
 
     def get(self, path: str, **headers: str) -> Answered:
         return self.send("GET", path, b"", 1, **headers)
@@ -218,11 +254,11 @@ class Client:
             "scheme": "http",
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": self.query,
             "root_path": "",
             "headers": list(headers),
             "server": ("127.0.0.1", 8080),
             "client": ("127.0.0.1", 50000),
         }
-        await self._application(scope, receive, send)
+        await self.served(scope, receive, send)
         return self.last

@@ -331,8 +331,8 @@ MANIFESTS: list[tuple[str, Callable[[str], str], str]] = [
     ("half a character", lambda text: text.replace("01RUN", "\\ud800"), "is no JSON"),
     ("files a list", edited(lambda m: m.update(files=[])), r"Expected `object`, got `array`"),
     ("size as text", edited(lambda m: m["files"]["model.onnx"].update(size_bytes="9")), r"Expected `int`"),
-    ("input of an unknown kind", edited(lambda m: m["inputs"][0].update(kind="code")), "Invalid enum value"),
-    ("outputs a number", edited(lambda m: m.update(outputs=1)), r"Expected `str`, got `null`"),
+    ("input of an unknown kind", edited(lambda m: m["inputs"][0].update(kind="code")), "not a valid Kind"),
+    ("outputs a number", edited(lambda m: m.update(outputs=1)), r"Expected `object`, got `int`"),
     ("classes nested", edited(lambda m: m["outputs"].update(classes=[[1]])), r"Expected `.*`, got `array`"),
 ]
 

@@ -147,12 +147,12 @@ def test_a_database_that_is_away_stops_nothing_and_is_logged_once(
     station.table.is_away = True
     with caplog.at_level(logging.INFO, "loopwright"):
         for _ in range(5):
-            station.gateway.poll()
+            station.gateway.loading.poll(5)
             assert versions(station) == [1]
         station.models["flights", 2] = a_model(2)
         station.table.put(("champion", 2, 1.0))
         station.table.is_away = False
-        station.gateway.poll()
+        station.gateway.loading.poll(5)
     assert versions(station) == [2]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
 

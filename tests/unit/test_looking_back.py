@@ -61,7 +61,17 @@ def test_without_a_champion_only_the_spans_are_compared(tables: Tables) -> None:
 def test_a_table_of_one_span_has_nothing_to_compare_with(tables: Tables) -> None:
     found, schema, rows = seen(tables, visits(500))
     told = look_back(found, schema, table, rows.features, None, is_declared=False)
-    assert str(told) == "nothing to compare with yet"
+    assert (told.spans, told.is_short) == (None, True)
+    assert "not enough data: the rows do not reach back over two" in str(told)
+
+
+def test_a_span_is_not_compared_with_the_stub_of_one(tables: Tables) -> None:
+    found, schema, rows = seen(tables, visits(1200), visits(40, start=1200, shift=1.0))
+    assert found.span is not None
+    assert (found.span.rows, found.before) == (1200, None)
+    told = look_back(found, schema, table, rows.features, None, is_declared=False)
+    assert told.columns == {"drifted": [], "suspected": []}
+    assert "not enough data" in str(told)
 
 
 def test_labels_that_have_not_arrived_are_no_drift(tables: Tables) -> None:

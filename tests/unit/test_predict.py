@@ -77,8 +77,11 @@ def test_every_kind_of_file_holds_the_same(made: tuple[Any, Bundle], tmp_path: P
 
 
 def test_more_rows_than_a_chunk_are_all_there(made: tuple[Any, Bundle]) -> None:
-    many = pl.concat([FRAME] * 300)
-    assert len(rows(made[1], many)) == 90_000
+    many = pl.concat([FRAME] * 500).with_row_index("id")
+    found = rows(made[1], many)
+    assert found["id"].to_list() == list(range(150_000))
+    few = rows(made[1], FRAME)["probability_true"].to_list()
+    assert found["probability_true"].to_list() == few * 500
 
 
 def test_no_rows_give_no_rows(made: tuple[Any, Bundle], tmp_path: Path) -> None:

@@ -342,8 +342,8 @@ def test_the_document_says_which_columns_there_are_and_which_may_be_null(station
 def test_every_path_of_the_document_is_there(station: Station) -> None:
     for path, methods in station.client.get("/openapi.json").json["paths"].items():
         for method in methods:
-            answered = station.client.send(method.upper(), path.replace("{name}", "flights"), b"{}")
-            assert answered.status in (200, 422), path
+            asked = path.replace("{name}", "flights").replace("{version}", "1")
+            assert station.client.send(method.upper(), asked, b"{}").status in (200, 400, 422), path
 
 
 def test_a_row_costs_little_beside_the_model(station: Station) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.serving import ROW, Multiplier, Station, a_model
+from tests.unit.serving import ROW, Answered, Multiplier, Station, a_model
 
 from loopwright.data.schema import Column, Kind, Schema
 
@@ -31,6 +33,8 @@ CARRIER = tensor("carrier", "BYTES", ["UA", None])
 DISTANCE = tensor("distance", "FP32", [1400, 2.5])
 DEPARTURE = tensor("departure", "BYTES", ["2013-01-01T05:15:00Z", "2013-01-01T05:20:00"])
 INPUTS = [CARRIER, DISTANCE, DEPARTURE]
+CARRIER_ONE, DEPARTURE_ONE = tensor("carrier", "BYTES", ["UA"]), tensor("departure", "BYTES", ["2013-01-01"])
+NAN = struct.pack("<f", float("nan"))
 
 
 def infer(station: Station, *inputs: dict[str, Any], path: str = INFER, **more: Any) -> Any:
@@ -200,7 +204,7 @@ WRONG: list[tuple[list[dict[str, Any]], str]] = [
     ([CARRIER, tensor("distance", "FP32", [[1, 2]], [2, 1]), DEPARTURE], "Expected `array` of length 1"),
     ([CARRIER, tensor("distance", "FP32", [[1], 2], [2, 1]), DEPARTURE], "not nested as the shape [2, 1] says"),
     ([CARRIER, tensor("distance", "FP32", [[[1]], [[2]]], [2, 1]), DEPARTURE], "at `$.inputs[1].data[0][0]`"),
-    ([CARRIER, {"name": "distance", "shape": [2], "datatype": "FP32"}, DEPARTURE], "missing required field `data`"),
+    ([CARRIER, {"name": "distance", "shape": [2], "datatype": "FP32"}, DEPARTURE], "'distance' has no data"),
     ([CARRIER, tensor("distance", "FP32", [1, 2], ["2"]), DEPARTURE], "Expected `int`"),
     ([{"name": 3, "shape": [1], "datatype": "FP32", "data": [1]}], "Expected `str`"),
 ]
@@ -218,9 +222,133 @@ def test_parameters_and_outputs_that_are_null_are_as_if_left_out(station: Statio
     assert infer(station, *INPUTS, outputs=[{"name": "value", "parameters": None}])
 
 
-def test_binary_tensors_are_said_not_to_be_offered(station: Station) -> None:
-    answered = station.client.post(INFER, b"{}\0\0", inference_header_content_length="2")
-    assert (answered.status, "not offered" in answered.json["error"]) == (400, True)
+def packed(station: Station, inputs: list[dict[str, Any]], content: bytes, path: str = INFER, **more: Any) -> Answered:
+    """Asked with bytes behind the JSON."""
+    text = json.dumps({"inputs": inputs, **more}).encode()
+    return station.client.post(path, text + content, inference_header_content_length=str(len(text)))
+
+
+def binary_tensor(name: str, datatype: str, size: int, shape: list[int]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
+
+
+def test_tensors_may_come_as_bytes_beside_others_as_json(station: Station) -> None:
+    texts = b"\2\0\0\0UA" + b"\3\0\0\0\xe6\x9d\xb1"
+    inputs = [
+        binary_tensor("carrier", "BYTES", len(texts), [2]),
+        binary_tensor("distance", "FP64", 16, [2, 1]),
+        DEPARTURE,
+    ]
+    answered = packed(station, inputs, texts + struct.pack("<dd", 1400.0, 2.5))
+    assert answered.json["outputs"][0]["data"] == [1400.0, 2.5]
+    assert [line["row"]["carrier"] for line in station.lines()] == ["UA", "東"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "datatype", "form", "value", "told"),
+    [
+        ("float", "FP16", "<e", 0.5, 0.5),
+        ("float", "FP32", "<f", -1.5, -1.5),
+        ("float", "INT8", "<b", -128, -128),
+        ("integer", "UINT8", "<B", 255, 255),
+        ("integer", "INT16", "<h", -2, -2),
+        ("integer", "UINT16", "<H", 65_535, 65_535),
+        ("integer", "INT32", "<i", -3, -3),
+        ("integer", "UINT32", "<I", 2**32 - 1, 2**32 - 1),
+        ("integer", "UINT64", "<Q", 2**63 - 1, 2**63 - 1),
+        ("boolean", "BOOL", "<?", True, True),
+        ("time", "INT64", "<q", 1_000_001, "1970-01-01T00:00:01.000001+00:00"),
+    ],
+)
+def test_every_datatype_comes_as_bytes(
+    station: Station, kind: Kind, datatype: str, form: str, value: Any, told: Any
+) -> None:
+    schema = Schema(
+        columns=(Column(name="distance", kind="float", missing=False), Column(name="c", kind=kind, missing=True))
+    )
+    station.promote(2, schema=schema)
+    content = struct.pack(form, value)
+    inputs = [tensor("distance", "FP32", [1]), binary_tensor("c", datatype, len(content), [1])]
+    assert packed(station, inputs, content).status == 200
+    assert station.lines()[-1]["row"]["c"] == told
+
+
+def test_a_nan_is_a_value_that_is_not_known(station: Station) -> None:
+    distance = binary_tensor("distance", "FP32", 4, [1])
+    strict = packed(station, [CARRIER_ONE, distance, DEPARTURE_ONE], NAN)
+    assert (strict.status, "does not know null" in strict.json["error"]) == (400, True)
+    column = Column(name="wind", kind="float", missing=True)
+    station.promote(2, schema=Schema(columns=(Column(name="distance", kind="float", missing=False), column)))
+    inputs = [tensor("distance", "FP32", [1]), binary_tensor("wind", "FP32", 4, [1])]
+    assert packed(station, inputs, NAN).status == 200
+    assert station.lines()[-1]["row"] == {"distance": 1, "wind": None}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "content", "told"),
+    [
+        ([binary_tensor("distance", "FP32", 3, [1])], b"\0\0\0", "has 3 bytes, and 1 of FP32 have 4"),
+        ([binary_tensor("distance", "FP32", 4, [1])], b"\0\0", "say they have 4 bytes, and 2 came"),
+        ([binary_tensor("distance", "FP32", 4, [1])], b"\0" * 8, "say they have 4 bytes, and 8 came"),
+        ([binary_tensor("distance", "FP32", -4, [1])], b"", "no number of bytes"),
+        ([tensor("distance", "FP32", [1]) | {"parameters": {"binary_data_size": 4}}], b"\0" * 4, "both data and"),
+        ([binary_tensor("distance", "FP32", 4, [1])], struct.pack("<f", float("inf")), "is no FP32"),
+        ([binary_tensor("distance", "FP128", 4, [1])], b"\0" * 4, "has the datatype 'FP128'"),
+        ([binary_tensor("carrier", "BYTES", 6, [1])], b"\3\0\0\0UA", "longer than the bytes that came"),
+        ([binary_tensor("carrier", "BYTES", 12, [1])], b"\2\0\0\0UA" * 2, "which are no 1 texts"),
+        ([binary_tensor("carrier", "BYTES", 5, [1])], b"\1\0\0\0\xff", "not UTF-8"),
+    ],
+)
+def test_bytes_that_are_no_tensors_are_refused(
+    station: Station, inputs: list[dict[str, Any]], content: bytes, told: str
+) -> None:
+    whole = {one["name"]: one for one in (CARRIER_ONE, tensor("distance", "FP32", [1]), DEPARTURE_ONE)}
+    answered = packed(station, list((whole | {one["name"]: one for one in inputs}).values()), content)
+    assert answered.status == 400
+    assert told in answered.json["error"]
+
+
+@pytest.mark.parametrize("length", ["", "-1", "99999", "two", "9" * 30])
+def test_a_header_that_cannot_be_is_refused(station: Station, length: str) -> None:
+    answered = station.client.post(INFER, b"{}\0\0", inference_header_content_length=length)
+    assert (answered.status, "inference-header-content-length is" in answered.json["error"]) == (400, True)
+
+
+def unpacked(answered: Answered) -> tuple[dict[str, Any], bytes]:
+    length = int(answered.headers["inference-header-content-length"])
+    return json.loads(answered.content[:length]), answered.content[length:]
+
+
+def test_outputs_come_as_bytes_where_they_are_wanted_so(station: Station) -> None:
+    station.promote(2, Multiplier(1.0, classes=("no", "yes")))
+    asked = station.client.post(INFER, {"inputs": INPUTS, "parameters": {"binary_data_output": True}})
+    assert asked.headers["content-type"] == "application/octet-stream"
+    told, content = unpacked(asked)
+    assert [one["parameters"] for one in told["outputs"]] == [{"binary_data_size": 12}, {"binary_data_size": 16}]
+    assert content[:12] == b"\2\0\0\0no" * 2
+    assert struct.unpack("<4f", content[12:]) == pytest.approx([0.86, 0.14, 0.99975, 0.00025])
+    one = {"name": "probabilities", "parameters": {"binary_data": True}}
+    told, content = unpacked(station.client.post(INFER, {"inputs": INPUTS, "outputs": [{"name": "label"}, one]}))
+    assert ([one.get("data") for one in told["outputs"]], len(content)) == ([["no", "no"], None], 16)
+    other = {"name": "label", "parameters": {"binary_data": False}}
+    parameters = {"binary_data_output": True}
+    plain = station.client.post(INFER, {"inputs": INPUTS, "outputs": [other], "parameters": parameters})
+    assert plain.json["outputs"][0]["data"] == ["no", "no"]
+
+
+def test_the_repository_lists_what_answers_and_what_should(station: Station) -> None:
+    station.table.put(("champion", 9, 1.0), loop="trains")
+    station.gateway.refresh()
+    index = station.client.post("/v2/repository/index", b"").json
+    assert [(one["name"], one["version"], one["state"]) for one in index] == [
+        ("flights", "1", "READY"),
+        ("trains", "9", "UNAVAILABLE"),
+    ]
+    assert "torn" in index[1]["reason"]
+    assert [one["name"] for one in station.client.post("/v2/repository/index", {"ready": True}).json] == ["flights"]
+    assert station.client.get("/v2/models").json == {"models": ["flights", "trains"]}
+    answered = station.client.post("/v2/repository/models/flights/load", {})
+    assert (answered.status, "promoted" in answered.json["error"]) == (400, True)
 
 
 def test_more_rows_than_may_come_at_once_are_refused(tmp_path: Path) -> None:
@@ -238,9 +366,8 @@ def test_key_and_time_may_come_along(station: Station) -> None:
     ]
 
 
-def test_outputs_that_are_not_there_and_binary_data_are_refused(station: Station) -> None:
+def test_outputs_that_are_not_there_are_refused(station: Station) -> None:
     assert "known: value" in refused(station, *INPUTS, outputs=[{"name": "label"}])
-    assert "binary" in refused(station, *INPUTS, outputs=[{"name": "value", "parameters": {"binary_data": True}}])
 
 
 def test_a_version_that_answers_may_be_asked_for_by_number(station: Station) -> None:

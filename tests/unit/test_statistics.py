@@ -60,7 +60,10 @@ def test_floats_are_described_as_numpy_would(values: list[float | None]) -> None
     found = described("float", values)
     known = np.array([value for value in values if value is not None], dtype=float)
     finite = known[np.isfinite(known)]
-    assert (found.rows, found.nulls, found.missing) == (len(values), values.count(None), len(values) - len(finite))
+    assert (found.rows, found.nulls, found.missing) == (
+        len(values), values.count(None), values.count(None) + np.isnan(known).sum(),
+    )  # fmt: skip
+    assert found.there == len(finite)
     assert (found.nan, found.plus_infinity, found.minus_infinity) == (
         np.isnan(known).sum(), (known == np.inf).sum(), (known == -np.inf).sum(),
     )  # fmt: skip

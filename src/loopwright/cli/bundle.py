@@ -88,6 +88,37 @@ def import_(file: Path, project: Path | None, flags: tuple[str, ...], as_json: b
         click.echo(f"the same bundle is here already, as {version.name}")
 
 
+@words.command(bundle, "edge", example="lw bundle edge flights:champion --output flights-edge")
+@click.argument("version")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="A folder that is not there yet."
+)
+def edge(version: str, output: Path, project: Path | None, flags: tuple[str, ...], as_json: bool) -> None:
+    """Write VERSION (LOOP for its champion, LOOP:VERSION or a digest) as a folder that answers where little is
+    installed: ONNX Runtime and NumPy."""
+    from loopwright.edge import place
+    from loopwright.registry import fetch
+
+    if output.exists():
+        raise UsageError(f"{output} is there already", fix="name a folder that is not")
+    opened = words.opened(project, flags)
+    is_loop = any(one.loop == version for one in opened.stores.versions.list())
+    found = names.find(opened.stores, f"{version}:champion" if is_loop else version)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".edge-") as room:
+        made = Path(room) / "edge"
+        (made / place.BUNDLE).mkdir(parents=True)
+        fetch.fill(opened.stores.blobs, found, made / place.BUNDLE)
+        place.write(made, found.loop, found.number, found.digest)
+        made.rename(output)
+    if as_json:
+        words.print_json({"folder": str(output), "version": version_json(found)})
+        return
+    click.echo(f"wrote {found.name} to {output}. Carry it where it is to answer, and there:")
+    click.echo("  pip install numpy onnxruntime && pip install --no-deps loopwright")
+    click.echo(f"  python -m loopwright.edge {output.name} --port 8080")
+
+
 @contextmanager
 def _folder(what: str, project: Path | None, flags: tuple[str, ...]) -> Iterator[Path]:
     """The bundle as a folder, for as long as it is looked at."""

@@ -129,13 +129,15 @@ def validate(
     **spans: Any,
 ) -> int:
     """Say what is wrong with SOURCE: a table, a file, a glob, a URL or LOOP:predictions. Exit code 3 when there are
-    errors, or drift.
+    errors, or drift; what is only suspected is a warning.
 
     Without --schema, rows are held against what --against looks like; without both, only what is wrong in any data is
     found. With a version (LOOP:3) as --against, its training rows are compared with, and its contract holds.
     """
+    from loopwright.data.against import drift_findings
     from loopwright.data.check import check
     from loopwright.data.examine import examine
+    from loopwright.data.findings import ranked
     from loopwright.data.report import Report
     from loopwright.data.schema import SERVING, TRAINING
 
@@ -144,12 +146,16 @@ def validate(
         looked = desk.look(sources.asked(source, spans), given)
         other = desk.beside(against, spans, given)
         schema = desk.schema(source, looked, against, other, given)
-        beside = {"training" if desk.is_skew(source, against) else "previous": other.span.seen} if other else {}
-        where = environment or (SERVING if desk.is_served(source) else TRAINING)
-        found = check(looked.span.seen, schema, environment=where, now=SystemClock().now(), **beside)
+        is_skew = desk.is_skew(source, against)
+        before, trained = (other.span.seen if other and is_skew is wanted else None for wanted in (False, True))
+        where = _environment(environment, schema) or (SERVING if desk.is_served(source) else TRAINING)
+        now = SystemClock().now()
+        found = check(looked.span.seen, schema, environment=where, now=now, previous=before, training=trained)
         if looked.rows is not None:
             found = examine(looked.rows, schema, found)
         moved = desk.compared(looked, other, schema, source=source, against=against) if other else None
+        if moved is not None:
+            found = ranked([*found, *drift_findings(moved, schema, is_skew=is_skew)])
         told = (looked.span, *([other.span] if other else []))
         return _show(Report(spans=told, findings=tuple(found), drift=moved), source, page, as_json=as_json)
 
@@ -172,12 +178,14 @@ def drift(
     as_json: bool,
     **spans: Any,
 ) -> int:
-    """Say which columns of SOURCE moved, from statistics alone. Exit code 3 when any did.
+    """Say which columns of SOURCE moved, from statistics alone.
 
     SOURCE and --against are tables, files, globs, URLs, versions (LOOP:3) or what was asked of them: LOOP:predictions,
     with --since and --until. One comparison can only make suspect: a column has drifted when two windows in a row say
-    so.
+    so, as a loop asks. Exit code 0 for what is suspected; 3 for what has drifted, and for either where the schema says
+    `drift = "error"` under [severity].
     """
+    from loopwright.data.against import drift_findings
     from loopwright.data.report import Report
 
     with sources.desk(project, flags) as desk:
@@ -186,7 +194,9 @@ def drift(
         other = desk.look(sources.asked(against, spans, "against_"), given)
         schema = given or desk.roles(source, against, other)
         moved = desk.compared(looked, other, schema, source=source, against=against)
-        return _show(Report(spans=(looked.span, other.span), drift=moved), source, page, as_json=as_json)
+        told = tuple(drift_findings(moved, schema, is_skew=desk.is_skew(source, against)))
+        spans_told = (looked.span, other.span)
+        return _show(Report(spans=spans_told, drift=moved, findings=told), source, page, as_json=as_json)
 
 
 @words.command(data, "schema", example="lw data schema flights --output schema.toml")
@@ -241,15 +251,17 @@ def schema(
 @click.option("--schema", "schema_file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", required=True)
 @click.option("--because", required=True, metavar="TEXT", help="Why this is right; it is kept in the file.")
 def accept(findings: tuple[str, ...], schema_file: Path, because: str, as_json: bool) -> None:
-    """Widen a schema by what was found and is right after all: each LINE as `lw data validate` tells it."""
+    """Widen a schema by what was found and is right after all: each LINE as `lw data validate` tells it. A line that
+    narrows a limit, or changes anything else, is refused. Several at once, also by several people, are all kept."""
     from loopwright.data import schema_file as files
     from loopwright.data.schema_diff import diff
 
-    before = files.read(schema_file)
-    after = before
-    for line in findings:
-        after = _accepted(after, line, because)
-    files.write(after, schema_file)
+    _refuse_none(schema_file)
+    with files.held(schema_file):
+        before = after = files.read(schema_file)
+        for line in findings:
+            after = _accepted(after, line, because, before)
+        files.write(after, schema_file)
     changes = [str(change) for change in diff(before, after) if change.field != "acceptances"]
     if as_json:
         words.print_json({"schema": str(schema_file), "digest": after.digest, "changes": changes})
@@ -280,9 +292,27 @@ def _read_schema(file: Path | None) -> Schema | None:
 
     if file is None:
         return None
+    _refuse_none(file)
+    return _imported(file) if file.suffix == _TFDV else schema_file.read(file)
+
+
+def _refuse_none(file: Path) -> None:
     if not file.is_file():
         raise UsageError(f"there is no schema {str(file)!r}", fix=f"make one: lw data schema SOURCE --output {file}")
-    return _imported(file) if file.suffix == _TFDV else schema_file.read(file)
+
+
+def _environment(name: str | None, schema: Schema) -> str | None:
+    """Raises `UsageError` for one that no column speaks of: every check of it would be switched off."""
+    from loopwright.data.schema import SERVING, TRAINING
+
+    known = {TRAINING, SERVING, *(one for column in schema.columns for one in column.absent_in)}
+    if name is not None and name not in known:
+        raise UsageError(
+            f"there is no environment {name!r}",
+            where="--environment",
+            fix=f"{did_you_mean(name, known)}; one is made by naming it in absent_in of a column",
+        )
+    return name
 
 
 def _imported(file: Path, label: str | None = None) -> Schema:
@@ -342,7 +372,7 @@ def _write_schema(inferred: Schema, output: Path, source: str, *, only_diff: boo
     from loopwright.data import schema_file
     from loopwright.data.schema_diff import diff
 
-    before = schema_file.read(output) if output.exists() else None
+    before = schema_file.read(output) if output.is_file() else None
     changes = [] if before is None else [str(change) for change in diff(before, inferred)]
     is_written = not only_diff and (before is None or force or not changes)
     if not only_diff and not is_written:
@@ -365,18 +395,10 @@ def _write_schema(inferred: Schema, output: Path, source: str, *, only_diff: boo
         )
 
 
-def _accepted(schema: Schema, line: str, because: str) -> Schema:
-    """With one line more. Kinds that were accepted before stay so."""
-    import tomllib
-
+def _accepted(schema: Schema, line: str, because: str, before: Schema) -> Schema:
+    """With one line more."""
     from loopwright.data.finding_kinds import finding
     from loopwright.data.relax import accept
 
-    try:
-        tomllib.loads(line)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(
-            f"this is no line of a schema: {line}: {error}", fix="copy it from what follows `to accept:`, in quotes"
-        ) from None
     found = replace(finding("check failed", line, ""), kind="by its line", accept=line)
-    return accept(schema, found, who=system.whoami(), why=because, at=SystemClock().now())
+    return accept(schema, found, who=system.whoami(), why=because, at=SystemClock().now(), before=before)

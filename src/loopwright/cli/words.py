@@ -6,6 +6,7 @@ Exit codes: 0 succeeded, 1 failed, 2 wrong usage, 3 rejected by a gate, 130 inte
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,8 +30,11 @@ _ORDER = [
         "rollback",
         "bundle",
         "serve",
+        "keys",
+        "dashboards",
         "predictions",
         "predict",
+        "precompute",
         "data",
         "tables",
         "gc",
@@ -113,11 +117,14 @@ def print_json(value: object) -> None:
 def main() -> None:
     """The console script. Errors are told in words, never as a traceback of ours."""
     import loopwright.cli.bundle
+    import loopwright.cli.dashboards
     import loopwright.cli.data
     import loopwright.cli.demo
     import loopwright.cli.housekeeping
+    import loopwright.cli.keys
     import loopwright.cli.models
     import loopwright.cli.predict
+    import loopwright.cli.predictions
     import loopwright.cli.run
     import loopwright.cli.runs
     import loopwright.cli.serve
@@ -139,9 +146,7 @@ def main() -> None:
         tell(error, as_json=as_json)
         code = WRONG_USAGE if isinstance(error, UsageError | NotFound) else FAILED
     except OSError as error:
-        tell(
-            LoopwrightError(f"the system refused: {error}", fix="check the path and your rights to it"), as_json=as_json
-        )
+        _tell_refusal(error, as_json=as_json)
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -153,6 +158,18 @@ def tell(error: LoopwrightError, *, as_json: bool) -> None:
         print_json({"error": told})
     else:
         click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+
+
+def _tell_refusal(error: OSError, *, as_json: bool) -> None:
+    """Of the system. Where nothing can be written to stdout, people are told, and nothing more is tried there."""
+    told = LoopwrightError(f"the system refused: {error}", fix="check the path, its room and your rights to it")
+    try:
+        sys.stdout.flush()
+        tell(told, as_json=as_json)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        tell(told, as_json=False)
 
 
 def _tell_usage(error: click.ClickException, *, as_json: bool) -> None:

@@ -28,7 +28,7 @@ LISTED = 100
 """So many problems are looked for."""
 _LONGEST = 100
 """Characters of a text that are told back."""
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})?)?"
 )
@@ -81,7 +81,7 @@ class Decoder:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self.inputs = tuple(Input(name=column.name, kind=_INPUTS[column.kind]) for column in schema.columns)
+        self.inputs = tuple(Input(name=column.name, kind=INPUTS[column.kind]) for column in schema.columns)
         """What the graph must take for rows of this schema."""
         self._names = frozenset(schema.names)
         self._key = tuple(name for name in dict.fromkeys((*schema.key, schema.time)) if name)
@@ -179,7 +179,7 @@ def _integer(value: Any) -> int | float | None:
 
 
 def _float(value: Any) -> int | float | None:
-    return value if type(value) in (int, float) and -_LARGEST <= value <= _LARGEST else None
+    return value if type(value) in (int, float) and -LARGEST <= value <= LARGEST else None
 
 
 def _boolean(value: Any) -> bool | None:
@@ -218,8 +218,8 @@ _ARRAYS: Mapping[Kind, tuple[Any, Any]] = {
     "time": (np.int64, MISSING_TIME),
 }
 """The type of the array, and what stands in it for a missing value."""
-_LIMITS: Mapping[Kind, float] = {"integer": 2.0**63, "float": _LARGEST}
-_INPUTS: Mapping[Kind, InputKind] = {
+_LIMITS: Mapping[Kind, float] = {"integer": 2.0**63, "float": LARGEST}
+INPUTS: Mapping[Kind, InputKind] = {
     "string": InputKind.STRING,
     "integer": InputKind.NUMBER,
     "float": InputKind.NUMBER,

@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,32 +19,21 @@ import numpy as np
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Routes
 from loopwright.core.version import Arm, Route
-from loopwright.errors import LoopwrightError, did_you_mean
-from loopwright.gateway.decode import LISTED, Decoded, Problems
+from loopwright.gateway.decode import LISTED, Array, Decoded, Problems
+from loopwright.gateway.loading import Loading
 from loopwright.gateway.model import LoadedModel, Predicted
+from loopwright.gateway.note import note_arms, stage
+from loopwright.gateway.notices import Notices
+from loopwright.gateway.precomputed import ARM as PRECOMPUTED
+from loopwright.gateway.precomputed import Precomputed
 from loopwright.gateway.refused import Refused, unfit
+from loopwright.gateway.served import Served, State
+from loopwright.gateway.watch import Hung, Watch
 from loopwright.predictions.journal import Journal, Line
 
 _logger = logging.getLogger(__name__)
 PINNED = "pinned"
 """The arm of a request that names its version: no evidence in a comparison, for whoever asked chose."""
-_LONGEST_WAIT = 60.0
-"""Seconds between two attempts to load what could not be loaded; the first waits are shorter."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """What answers for one loop."""
-
-    route: Route
-    models: Mapping[int, LoadedModel]
-    """By version: those of this route, and those of the one before, so that the way back costs nothing."""
-
-    @property
-    def champion(self) -> LoadedModel:
-        """Of the arm called so; without one, of the biggest."""
-        arm = max(self.route.arms, key=lambda arm: (arm.version == self.route.champion, arm.share))
-        return self.models[arm.version]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,78 +45,55 @@ class Part:
     numbers: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """Why a route is not followed yet."""
-
-    route: Route
-    what: str
-    fix: str | None
-    attempts: int
-    retry_at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """One loop, as a person may look at it."""
-
-    loop: str
-    served: Served | None
-    fault: Fault | None
-    predictions: int
-    """Rows answered since this process began."""
-    invalid: int
-    """Answers withheld since then, for they were no numbers."""
-
-
 class Gateway:
     """Call `refresh` once before the first request; then `start` follows the route table in a thread."""
 
     def __init__(
-        self, *, routes: Callable[[], Routes], load: Callable[[str, int], LoadedModel], journal: Journal, clock: Clock
+        self,
+        *,
+        routes: Callable[[], Routes],
+        load: Callable[[str, int], LoadedModel],
+        journal: Journal,
+        clock: Clock,
+        budget_bytes: int = 0,
+        notices: Notices | None = None,
     ) -> None:
-        self._routes = routes
-        self._load = load
+        """Models may take so much memory together; 0 is no limit."""
         self._journal = journal
+        self.health = journal.health
+        """How the recording of predictions goes."""
         self._clock = clock
-        self._served: Mapping[str, Served] = MappingProxyType({})
-        self._faults: Mapping[str, Fault] = MappingProxyType({})
         self._counts: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        self._is_cut_off = False
+        self.watch: tuple[Watch, float] | None = None
+        """Who stops a model that takes more seconds than that, by whatever door it was asked; set before the first."""
+        self.precomputed: Precomputed | None = None
+        """What is told by key, where a batch run knew it; set before the first request."""
+        self.loading = Loading(
+            routes=routes,
+            load=load,
+            clock=clock,
+            asked=lambda loop: self._counts[loop, "predictions"],
+            budget_bytes=budget_bytes,
+            notices=notices,
+        )
 
-    def start(self, seconds: float) -> None:
-        """Follow the route table in a thread from now on."""
-        self._thread = threading.Thread(target=self._follow, args=(seconds,), name="routes", daemon=True)
+    def start(self, seconds: float, *beside: Callable[[], None]) -> None:
+        """Follow the route table in a thread from now on; what stands `beside` is called each time after."""
+        self._thread = threading.Thread(target=self._follow, args=(seconds, beside), name="routes", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
-
-    def poll(self) -> None:
-        """Refresh; whatever goes wrong is logged once, and serving goes on."""
-        try:
-            self.refresh()
-        except Exception as error:  # noqa: BLE001 - the loop of a thread: a database may be away in many ways
-            if not self._is_cut_off:
-                _logger.warning("the route table cannot be read; serving goes on as it was: %s", error)
-            self._is_cut_off = True
-        else:
-            if self._is_cut_off:
-                _logger.warning("the route table is read again")
-            self._is_cut_off = False
+        self.loading.stop()
 
     def refresh(self) -> None:
         """Read the route of every loop, and load what is new. Raises what the store raises."""
-        routes = self._routes()
-        for loop in routes.loops():
-            route = routes.current(loop)
-            if route is not None and self._is_due(loop, route):
-                self._take_up(loop, route)
+        self.loading.refresh()
 
     def predict(self, loop: str, rows: Sequence[Any], unit: str | None = None) -> list[Line]:
         """Answer to rows and record it: their lines in the journal, in order. Raises `Refused`, `StoreUnavailable`.
@@ -155,97 +120,105 @@ class Gateway:
         rows = rows_for(model)
         return model, self._answer(rows, ulid, [_part(served, arm, range(len(rows)))], unit)
 
+    def predict_columns(self, loop: str, rows: Any, unit: str | None = None, version: int | None = None) -> Any:
+        """As `predict_together`, of rows that came as Arrow, verified; the answers are a `pyarrow.RecordBatch`."""
+        from loopwright.gateway import columns  # Arrow at use
+
+        served, ulid = self.served(loop), self._journal.new_id()
+        arm = served.route.choose(unit or f"{ulid}.0") if version is None else _pinned(served, version)
+        model = served.models[arm.version]
+        note_arms(loop, [(arm.version, arm.name, rows.num_rows)], protocol="arrow")
+        with stage("decode", self._clock):
+            feed, kept = columns.taken(model.decoder, rows)
+        predicted = self._run(model, Decoded(feed, (), ()))
+        facts = columns.facts(ulid, self._clock.now(), model.version, arm, unit)
+        answered = columns.Answered.of(facts, predicted, model.predictor.classes)
+        with stage("journal", self._clock):
+            is_written = self._journal.append_table(loop, ulid, answered.recorded(kept))
+        self.count(loop, "predictions", rows.num_rows)
+        return answered.told(is_recorded=is_written and self._journal.takes(ulid))
+
     def model(self, loop: str, version: int | None = None) -> LoadedModel:
-        """One that answers: of that version, or the champion. Raises `Refused`."""
-        served = self.served(loop)
+        """One that answers, to look at: of that version, or the champion. Raises `Refused`."""
+        served = self.loading.described(loop)
         return served.champion if version is None else served.models[_pinned(served, version).version]
 
     def served(self, loop: str) -> Served:
-        """What answers for a loop now. Raises `Refused`."""
-        served, fault = self._served.get(loop), self._faults.get(loop)
-        if served is not None:
-            return served
-        if fault is not None:
-            raise Refused(503, f"{loop} has no model that could be loaded: {fault.what}", fix="see GET /v1/loops")
-        raise Refused(
-            404, f"no loop {loop[:80]!r} is served; {did_you_mean(loop[:80], self._served)}", fix="see GET /v1/loops"
-        )
+        """What answers for a loop now; one that rests is loaded first. Raises `Refused`."""
+        return self.loading.served(loop)
+
+    def serves(self, loop: str) -> bool:
+        """Whether it answers at once."""
+        return loop in self.loading.awake
+
+    def knows(self, loop: str) -> bool:
+        """Whether it has a route."""
+        return any(loop in known for known in (self.loading.awake, self.loading.resting, self.loading.faults))
 
     def states(self) -> list[State]:
         """Every loop that has a route."""
-        served, faults = self._served, self._faults
+        awake, resting, faults = self.loading.awake, self.loading.resting, self.loading.faults
         return [
             State(
                 loop=loop,
-                served=served.get(loop),
+                served=awake.get(loop) or resting.get(loop),
                 fault=faults.get(loop),
                 predictions=self._counts[loop, "predictions"],
                 invalid=self._counts[loop, "invalid"],
+                is_resting=loop in resting,
             )
-            for loop in sorted({*served, *faults})
+            for loop in sorted({*awake, *resting, *faults})
         ]
 
     def _answer(self, rows: Sequence[Any], ulid: str, parts: Sequence[Part], unit: str | None) -> list[Line]:
         """All is checked before anything runs, and all recorded before anything is answered."""
         loop, lines = parts[0].model.version.loop, {}
-        for part, decoded in zip(parts, _decode(rows, parts), strict=True):
+        if self.precomputed is not None:
+            parts = [one for part in parts for one in _looked_up(self.precomputed, part, rows)]
+        note_arms(loop, [(part.arm.version, part.arm.name, len(part.numbers)) for part in parts])
+        with stage("decode", self._clock):
+            all_decoded = _decode(rows, parts)
+        for part, decoded in zip(parts, all_decoded, strict=True):
             predicted = self._run(part.model, decoded)
             for index, number in enumerate(part.numbers):
                 lines[number] = self._line(f"{ulid}.{number}", part, decoded, predicted, index, unit)
         ordered = [lines[number] for number in range(len(rows))]
-        self._journal.append(loop, ordered)
-        self._count(loop, "predictions", len(rows))
-        return ordered
+        with stage("journal", self._clock):
+            is_written = self._journal.append(loop, ordered)
+        self.count(loop, "predictions", len(rows))
+        return list(self._journal.as_told(ordered, is_written=is_written))
 
-    def _follow(self, seconds: float) -> None:
+    def _follow(self, seconds: float, beside: Sequence[Callable[[], None]]) -> None:
         while not self._stopped.wait(seconds):
-            self.poll()
-
-    def _is_due(self, loop: str, route: Route) -> bool:
-        fault, served = self._faults.get(loop), self._served.get(loop)
-        if fault is not None and fault.route.number == route.number:
-            return self._clock.monotonic() >= fault.retry_at
-        return fault is not None or served is None or served.route.number != route.number
-
-    def _take_up(self, loop: str, route: Route) -> None:
-        before = self._served.get(loop)
-        known = dict(before.models) if before else {}
-        try:
-            models = {arm.version: known.get(arm.version) or self._load(loop, arm.version) for arm in route.arms}
-        except Exception as error:  # noqa: BLE001 - a bundle that cannot be loaded, in whatever way, must stop nothing
-            self._note_fault(loop, route, error)
-            return
-        kept = {arm.version: known[arm.version] for arm in before.route.arms} if before else {}
-        served = Served(route=route, models=MappingProxyType(kept | models))
-        self._served = MappingProxyType({**self._served, loop: served})
-        self._faults = MappingProxyType({name: fault for name, fault in self._faults.items() if name != loop})
-        _logger.info("%s is answered by %s", loop, _told(route))
-
-    def _note_fault(self, loop: str, route: Route, error: Exception) -> None:
-        before = self._faults.get(loop)
-        attempts = before.attempts + 1 if before and before.route.number == route.number else 1
-        if attempts == 1:
-            _logger.error("%s stays as it was: %s cannot be loaded: %s", loop, _told(route), error)
-        fault = Fault(
-            route=route,
-            what=error.what
-            if isinstance(error, LoopwrightError)
-            else f"a {type(error).__name__}; see the gateway's log",
-            fix=error.fix if isinstance(error, LoopwrightError) else None,
-            attempts=attempts,
-            retry_at=self._clock.monotonic() + min(_LONGEST_WAIT, 2.0 ** (attempts - 1)),
-        )
-        self._faults = MappingProxyType({**self._faults, loop: fault})
+            self.loading.poll(seconds)
+            for work in beside:
+                work()
 
     def _run(self, model: LoadedModel, part: Decoded) -> Predicted:
         """Raises `Refused` for an answer with a NaN or an infinity, which JSON cannot say and nobody should act on."""
-        predicted = model.predictor.run(part.feed)
+        with stage("predict", self._clock):
+            predicted = self._within_time(model, part.feed)
         for values in (predicted.probabilities, predicted.value):
             if values is not None and not np.isfinite(values).all():
-                self._count(model.version.loop, "invalid", 1)
+                self.count(model.version.loop, "invalid", 1)
                 _logger.error("%s gave a number that is none", model.version.name)
                 raise Refused(500, f"{model.version.name} gave no number for a row, so it was given no answer")
         return predicted
+
+    def _within_time(self, model: LoadedModel, feed: Mapping[str, Array]) -> Predicted:
+        """Raises `Refused` when it takes longer than the deadline allows, or did so too often."""
+        served = self.loading.awake.get(model.version.loop)
+        if self.watch is None or not model.is_stoppable:
+            return model.predictor.run(feed)
+        if served is not None:
+            served.refuse_hanging(model)
+        watch, seconds = self.watch
+        try:
+            return watch.run(model, feed, len(next(iter(feed.values()))), seconds)
+        except Hung:
+            if served is not None:
+                served.note_hang(model)
+            raise Refused(504, f"there was no answer within {seconds:g} seconds", fix="ask again") from None
 
     def _line(
         self, identity: str, part: Part, decoded: Decoded, predicted: Predicted, index: int, unit: str | None
@@ -264,7 +237,8 @@ class Gateway:
             **predicted.take(index),
         )
 
-    def _count(self, loop: str, what: str, number: int) -> None:
+    def count(self, loop: str, what: str, number: int) -> None:
+        """Rows answered (`predictions`), or answers withheld (`invalid`)."""
         with self._counting:
             self._counts[loop, what] += number
 
@@ -273,8 +247,17 @@ def _part(served: Served, arm: Arm, numbers: Sequence[int]) -> Part:
     return Part(arm, served.models[arm.version], numbers)
 
 
+def _looked_up(precomputed: Precomputed, part: Part, rows: Sequence[Any]) -> Iterator[Part]:
+    """The rows whose answers are there already, and the others."""
+    model, known, others = precomputed.split(part.model, rows, part.numbers)
+    if known:
+        yield Part(Arm(name=PRECOMPUTED, version=part.arm.version, share=0), model, known)
+    if others:
+        yield Part(part.arm, part.model, others)
+
+
 def _pinned(served: Served, version: int) -> Arm:
-    answering = sorted({arm.version for arm in served.route.arms})
+    answering = sorted({arm.version for arm in served.route.answering})
     if version not in answering:
         known = ", ".join(map(str, answering))
         raise Refused(
@@ -285,8 +268,9 @@ def _pinned(served: Served, version: int) -> Arm:
 
 def _split(route: Route, ulid: str, count: int) -> Mapping[Arm, Sequence[int]]:
     """The rows of each arm: each goes by its own id."""
-    if len(route.arms) == 1:
-        return {route.arms[0]: range(count)}
+    answering = route.answering
+    if len(answering) == 1:
+        return {answering[0]: range(count)}
     chosen: dict[Arm, list[int]] = {}
     for number in range(count):
         chosen.setdefault(route.choose(f"{ulid}.{number}"), []).append(number)
@@ -302,7 +286,3 @@ def _decode(rows: Sequence[Any], parts: Sequence[Part]) -> list[Decoded]:
         is_all = len(listed) <= LISTED and all(part.is_all for part in problems)
         raise unfit(Problems(tuple(listed[:LISTED]), is_all), "the model's columns")
     return [part for part in found if isinstance(part, Decoded)]
-
-
-def _told(route: Route) -> str:
-    return ", ".join(f"v{arm.version} ({arm.name} {arm.share:.0%})" for arm in route.arms)

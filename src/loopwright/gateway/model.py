@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import timeit
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,9 @@ from loopwright.data.schema import Schema
 from loopwright.errors import BundleRefused, DataError
 from loopwright.gateway.decode import Array, Decoded, Decoder
 from loopwright.gateway.example import example
-from loopwright.registry.fetch import fetch
-from loopwright.transform.bundle import SCHEMA, Bundle, read
+from loopwright.gateway.typed import Typed
+from loopwright.registry.fetch import fetched
+from loopwright.transform.bundle import MODEL, SCHEMA, Bundle
 from loopwright.transform.predictor import Predictor
 
 
@@ -49,38 +51,69 @@ class LoadedModel:
     version: Version
     predictor: Predicts
     decoder: Decoder
+    typed: Typed = field(init=False)
+    is_stoppable: bool = False
+    """Whether a run takes options of ONNX Runtime, by which another thread stops it."""
+
+    row_seconds: float = 0.0
+    """What one row takes, as it was measured when it was loaded."""
+
+    memory_bytes: int = 0
+    """What it takes of memory, as it was measured when it was tried."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "typed", Typed(self.decoder.schema))
 
     @property
     def schema(self) -> Schema:
         return self.decoder.schema
 
 
-def load(stores: Stores, folder: Path, loop: str, number: int) -> LoadedModel:
+class Probe(Protocol):
+    """Tries a bundle where it can do no harm, before it is opened here."""
+
+    def __call__(self, bundle: Path, version: Version, /) -> int:
+        """The bytes of memory that its model takes. Raises `BundleRefused` for one that is not to be opened."""
+        ...
+
+
+def load(stores: Stores, folder: Path, loop: str, number: int, probe: Probe | None = None) -> LoadedModel:
     """Fetch a version to `folder`, verify it and try it. Raises `BundleRefused`, or what the store raises."""
     version = stores.versions.get(loop, str(number))
-    bundle = read(fetch(stores, version, folder))
-    decoder = Decoder(_schema(bundle, version))
+    bundle = fetched(stores, version, folder)
+    size = probe(folder / version.digest, version) if probe else len(bundle.files[MODEL])
+    decoder, predictor = opened(bundle, version.name)
+    return LoadedModel(
+        version=version,
+        predictor=predictor,
+        decoder=decoder,
+        is_stoppable=True,
+        row_seconds=tried(predictor, decoder, version.name),
+        memory_bytes=size,
+    )
+
+
+def opened(bundle: Bundle, name: str) -> tuple[Decoder, Predictor]:
+    """What reads rows, and what predicts on them. Raises `BundleRefused`."""
+    decoder = Decoder(_schema(bundle, name))
     if bundle.manifest.inputs != decoder.inputs:
-        raise BundleRefused(
-            f"the graph of {version.name} takes other columns than its schema names", fix="run the loop again"
-        )
-    model = LoadedModel(version=version, predictor=Predictor.from_bundle(bundle), decoder=decoder)
-    _try(model)
-    return model
+        raise BundleRefused(f"the graph of {name} takes other columns than its schema names", fix="run the loop again")
+    return decoder, Predictor.from_bundle(bundle, batches=True)  # who runs many rows gives the memory back: `watch`
 
 
-def _schema(bundle: Bundle, version: Version) -> Schema:
+def _schema(bundle: Bundle, name: str) -> Schema:
     try:
         return Schema.from_json(bundle.files[SCHEMA].decode())
     except (UnicodeDecodeError, DataError) as error:
-        raise BundleRefused(
-            f"the schema of {version.name} cannot be read: {error}", fix="run the loop again"
-        ) from error
+        raise BundleRefused(f"the schema of {name} cannot be read: {error}", fix="run the loop again") from error
 
 
-def _try(model: LoadedModel) -> None:
-    """One row, so that a graph that cannot run never takes the place of one that can. The first is also the slowest."""
-    decoded = model.decoder.decode([example(model.schema)])
+def tried(predictor: Predicts, decoder: Decoder, name: str, rows: int = 1) -> float:
+    """How long it takes on its own example, so that a graph that cannot run never takes the place of one that can.
+
+    In seconds. The first is the slowest, so it is not the one that counts.
+    """
+    decoded = decoder.decode([example(decoder.schema)] * rows)
     if not isinstance(decoded, Decoded):
-        raise BundleRefused(f"the schema of {model.version.name} refuses its own example", fix="run the loop again")
-    model.predictor.run(decoded.feed)
+        raise BundleRefused(f"the schema of {name} refuses its own example", fix="run the loop again")
+    return min(timeit.repeat(lambda: predictor.run(decoded.feed), number=1, repeat=4))

@@ -18,6 +18,7 @@ class Refused(Exception):
         fix: str | None = None,
         where: str | None = None,
         problems: Sequence[Problem] = (),
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(what)
         self.status = status
@@ -25,6 +26,8 @@ class Refused(Exception):
         self.where = where
         self.fix = fix
         self.problems = tuple(problems)
+        self.retry_seconds = retry_seconds
+        """When to ask again, where that is known: the header `Retry-After`."""
 
 
 def unfit(problems: Problems, what: str) -> Refused:

@@ -50,8 +50,8 @@ def parsed(
 
     `many` is the field that holds an object for each row.
     """
-    if limits is not None and content.count(b"{") > limits.rows + 1:
-        _refuse_too_many(content, many, limits.rows)
+    if limits is not None:
+        refuse_too_many(content, many, limits.rows)
     try:
         return decoder.decode(content)
     except msgspec.ValidationError as error:
@@ -68,8 +68,10 @@ def too_many(limit: int, noun: str = "rows") -> Refused:
     )
 
 
-def _refuse_too_many(content: bytes, many: str, limit: int) -> None:
-    """Counts the objects in that field and makes none of them. What else is wrong is found later."""
+def refuse_too_many(content: bytes, many: str, limit: int) -> None:
+    """Counts the objects in that field and makes none of them. What else is wrong is found later. Raises `Refused`."""
+    if content.count(b"{") <= limit + 1:
+        return
     count = 0
 
     class Counted(msgspec.Struct, gc=False):

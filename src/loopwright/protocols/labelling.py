@@ -6,7 +6,7 @@ predicted yet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,8 +17,9 @@ import msgspec
 from loopwright.core.clock import Clock
 from loopwright.gateway.decode import LISTED, Problem, Problems
 from loopwright.gateway.gateway import Gateway
-from loopwright.gateway.refused import unfit
+from loopwright.gateway.refused import Refused, unfit
 from loopwright.predictions import finding, journal, reading
+from loopwright.predictions.concealing import Concealer
 from loopwright.predictions.journal import Journal
 from loopwright.predictions.keys import Keys
 from loopwright.predictions.labels import Label
@@ -56,23 +57,37 @@ class Accepted:
 class Labelling:
     """Takes labels for the predictions in a workspace."""
 
-    def __init__(self, *, workspace: Path, journal: Journal, gateway: Gateway, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        workspace: Path,
+        journal: Journal,
+        gateway: Gateway,
+        clock: Clock,
+        concealer: Callable[[str, int], Concealer | None] = lambda _loop, _version: None,
+    ) -> None:
+        """`concealer` is what hides the values of a version's rows, and so of the keys that labels come by."""
         self._workspace = workspace
+        self._concealer = concealer
         self._journal = journal
         self._gateway = gateway
         self._clock = clock
         self._keys: dict[tuple[str, tuple[str, ...]], Keys] = {}
 
-    def take(self, body: Body) -> Accepted:
-        """Record what is known. Raises `Refused` for labels that cannot be, `StoreUnavailable`."""
+    def take(self, body: Body, check: Callable[[str], None]) -> Accepted:
+        """Record what is known. Raises `Refused` for labels that cannot be, `StoreUnavailable`, and what `check` does
+        of a loop that whoever sends them may not touch."""
         _refuse(problem for row, told in enumerate(body.labels) for problem in _form(row, told))
         loops = self._loops(body.labels)
+        for touched in {loop for loop in loops if loop is not None}:
+            check(touched)
         facts = self._facts({loop for told, loop in zip(body.labels, loops, strict=True) if told.key})
         _refuse(p for row, told in enumerate(body.labels) for p in _fit(row, told, facts.get(loops[row] or "")))
         lines: dict[str, list[Label]] = {}
         for told, loop in zip(body.labels, loops, strict=True):
-            if loop is not None:
-                lines.setdefault(loop, []).append(self._line(told, body, facts.get(loop)))
+            line = self._line(told, body, facts.get(loop)) if loop is not None else None
+            if loop is not None and line is not None:
+                lines.setdefault(loop, []).append(line)
         for loop, labels in lines.items():
             self._journal.append(loop, labels)
         accepted = sum(map(len, lines.values()))
@@ -106,21 +121,32 @@ class Labelling:
             if state.served:
                 model = state.served.champion
                 kinds = tuple({type(one) for one in model.predictor.classes}) or (int, float)
-                key_kinds = self._key_kinds(state.loop) if state.loop in keyed else {}
-                facts[state.loop] = _Facts(kinds, model.schema.key, key_kinds)
+                concealer = self._concealer(state.loop, model.version.number)
+                hidden = concealer.columns if concealer else ()
+                key_kinds = self._key_kinds(state.loop, hidden) if state.loop in keyed else {}
+                facts[state.loop] = _Facts(kinds, model.schema.key, key_kinds, concealer)
         return facts
 
-    def _key_kinds(self, loop: str) -> Mapping[str, str]:
-        """By the newest predictions: the schema has but the names. Of a column of several kinds nothing is said."""
+    def _key_kinds(self, loop: str, hidden: Collection[str]) -> Mapping[str, str]:
+        """By the newest predictions: the schema has but the names. Of a column of several kinds nothing is said, nor of
+        one whose values are hidden."""
         found: dict[str, set[str]] = {}
         for line in reading.recent(self._workspace, loop, _RECENT):
             for name, value in (line.key or {}).items():
-                if value is not None:
+                if value is not None and name not in hidden:
                     found.setdefault(name, set()).add(_key_kind(value))
         return {name: kinds.pop() for name, kinds in found.items() if len(kinds) == 1}
 
-    def _line(self, told: Told, body: Body, facts: _Facts | None) -> Label:
+    def _line(self, told: Told, body: Body, facts: _Facts | None) -> Label | None:
+        """None by a key that predictions are not kept under, for its values are dropped. Raises `Refused`."""
         key: Any = told.key  # without a null: `_form` saw to it
+        if key is not None:
+            if facts is None:
+                what = f"no model of {told.loop} is loaded that would say which values of its key must be hidden"
+                raise Refused(503, what, fix="see GET /v1/loops, and send it again", retry_seconds=5.0)
+            key = facts.concealer.label_key(key) if facts.concealer else key
+            if key is None:
+                return None
         return Label(
             label=_as_class(told.label, facts.kinds if facts else ()),
             at=self._clock.now(),
@@ -138,6 +164,7 @@ class _Facts:
     key: tuple[str, ...]
     key_kinds: Mapping[str, str]
     """Of its columns, as far as they are known."""
+    concealer: Concealer | None
 
 
 def _form(row: int, told: Told) -> Iterator[Problem]:

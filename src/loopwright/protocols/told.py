@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from loopwright.core.version import Route
-from loopwright.gateway.gateway import Fault, Served, State
+from loopwright.gateway.served import Fault, Served, State
 
 
 @cache
@@ -22,6 +22,7 @@ def state(state: State) -> dict[str, Any]:
     return {
         "name": state.loop,
         "is_served": served is not None,
+        "is_resting": state.is_resting,
         "version": served.champion.version.number if served else None,
         "digest": served.champion.version.digest if served else None,
         "route": route(served.route) if served else None,

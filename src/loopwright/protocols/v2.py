@@ -1,31 +1,43 @@
 """The Open Inference Protocol, version 2, over REST: what KServe, Triton and their clients speak.
 
-github.com/kserve/open-inference-protocol. The same gateway answers, so every row is a recorded prediction: its ids come
-back in the parameter `prediction_ids`, joined by commas. All rows of a request go to one version.
+github.com/kserve/open-inference-protocol, with its extension for binary tensor data. The same gateway answers, so every
+row is a recorded prediction: its ids come back in the parameter `prediction_ids`, joined by commas. All rows of a
+request go to one version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 from starlette import requests
 from starlette.responses import Response
-from starlette.routing import Route
 
+from loopwright.core.access import Scope
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.refused import Refused
-from loopwright.protocols import door, tensors, told
+from loopwright.protocols import binary, door, inference, told
 from loopwright.protocols.bodies import Limits, parsed
-from loopwright.protocols.door import Answer
+from loopwright.protocols.door import Answer, Endpoint, Guarded
+from loopwright.protocols.inference import Inference, Inferred
+from loopwright.protocols.tensors import Request, given
 from loopwright.protocols.work import at_work, is_small
 
-_REQUEST = msgspec.json.Decoder(tensors.Request)
-_BINARY = "inference-header-content-length"
+_REQUEST = msgspec.json.Decoder(Request)
 _FORM = '{"inputs": [{"name": "...", "shape": [1], "datatype": "FP32", "data": [1.5]}, ...]}'
+
+
+class Index(msgspec.Struct, frozen=True):
+    """Which models to list."""
+
+    ready: bool = False
+    """Only those that answer."""
+
+
+_INDEX = msgspec.json.Decoder(Index)
 
 
 class V2:
@@ -33,71 +45,85 @@ class V2:
 
     def __init__(self, gateway: Gateway, limits: Limits, pool: ThreadPoolExecutor) -> None:
         self._gateway = gateway
+        self._inference = Inference(gateway, limits.rows)
         self._limits = limits
         self._pool = pool
 
     async def server(self, _request: requests.Request) -> Response:
-        return Answer({"name": "loopwright", "version": told.release(), "extensions": []})
+        return Answer({"name": inference.NAME, "version": told.release(), "extensions": inference.EXTENSIONS})
 
     async def live(self, _request: requests.Request) -> Response:
         return Answer({"live": True})
 
     async def ready(self, _request: requests.Request) -> Response:
-        return _yes_or_no("ready", is_so=any(state.served for state in self._gateway.states()))
+        return _yes_or_no("ready", is_so=self._inference.is_ready())
 
     async def model_ready(self, request: requests.Request) -> Response:
         self._model(request)
         return Answer({"name": request.path_params["name"], "ready": True})
 
     async def model(self, request: requests.Request) -> Response:
-        name, model = request.path_params["name"], self._model(request)
-        versions = sorted({arm.version for arm in self._gateway.served(name).route.arms})
-        return Answer(
-            {
-                "name": name,
-                "versions": [str(version) for version in versions],
-                "platform": "onnxruntime_onnx",
-                "inputs": tensors.input_metadata(model.schema),
-                "outputs": tensors.output_metadata(model.predictor.classes),
-            }
+        return Answer(inference.metadata(self._gateway, request.path_params["name"], self._model(request)))
+
+    async def models(self, request: requests.Request) -> Response:
+        loops = [state.loop for state in self._gateway.states()]
+        return Answer({"models": [loop for loop in loops if door.may_see(request, loop)]})
+
+    async def index(self, request: requests.Request) -> Response:
+        content = await door.body(request, self._limits.body_bytes)
+        asked = parsed(content, _INDEX, '{"ready": true}') if content else Index()
+        found = inference.index(self._gateway, only_ready=asked.ready)
+        return Answer([one for one in found if door.may_see(request, one["name"])])
+
+    async def change(self, _request: requests.Request) -> Response:
+        raise Refused(
+            400, "models are neither loaded nor unloaded here", fix="what is promoted is served: lw promote LOOP"
         )
 
     async def infer(self, request: requests.Request) -> Response:
-        if _BINARY in request.headers:
-            raise Refused(400, "binary tensor data, an extension, is not offered", fix=f"send JSON alone: {_FORM}")
         content = await door.body(request, self._limits.body_bytes)
-        return await at_work(self._pool, lambda: self._infer(request, content), is_slow=not is_small(content))
+        loop, header = request.path_params["name"], request.headers.get(binary.HEADER)
+        return await at_work(
+            self._pool,
+            lambda: answer(self._inference, loop, content, header=header, version=_version(request)),
+            is_slow=not is_small(content),
+        )
 
-    def routes(self) -> list[Route]:
-        one = "/v2/models/{name}"
-        found = [_get("/v2", self.server), _get("/v2/health/live", self.live), _get("/v2/health/ready", self.ready)]
+    def routes(self) -> list[Guarded]:
+        one, repository = "/v2/models/{name}", "/v2/repository"
+        found = [_open("/v2/health/live", self.live), _open("/v2/health/ready", self.ready)]
+        found += [_view("/v2", self.server), _view("/v2/models", self.models)]
+        found += [door.route(f"{repository}/index", self.index, ["POST"], scope=Scope.VIEW, sees_loops=True)]
         for model in (one, f"{one}/versions/{{version}}"):
-            found += [_get(model, self.model), _get(f"{model}/ready", self.model_ready)]
-            found += [Route(f"{model}/infer", self.infer, methods=["POST"])]
+            found += [_view(model, self.model), _view(f"{model}/ready", self.model_ready)]
+            found += [door.route(f"{model}/infer", self.infer, ["POST"], scope=Scope.PREDICT)]
+        for change in ("load", "unload"):
+            path = f"{repository}/models/{{name}}/{change}"
+            found += [door.route(path, self.change, ["POST"], scope=Scope.OPERATE)]
         return found
-
-    def _infer(self, request: requests.Request, content: bytes) -> Answer:
-        name, version = request.path_params["name"], _version(request)
-        asked: tensors.Request = parsed(content, _REQUEST, _FORM)
-
-        def rows_for(model: LoadedModel) -> list[dict[str, Any]]:
-            tensors.check_wanted(model.predictor.classes, asked.outputs or ())
-            return tensors.rows(asked.inputs, model.schema, self._limits.rows)
-
-        model, lines = self._gateway.predict_together(name, rows_for, _unit(asked), version)
-        answer: dict[str, Any] = {"model_name": name, "model_version": str(lines[0].version)}
-        if asked.id is not None:
-            answer["id"] = asked.id
-        answer["parameters"] = {"prediction_ids": ",".join(line.id for line in lines), "arm": lines[0].arm}
-        return Answer(answer | {"outputs": tensors.outputs(lines, model.predictor.classes, asked.outputs or ())})
 
     def _model(self, request: requests.Request) -> LoadedModel:
         """Of the version in the path, or the champion. Raises `Refused`."""
         return self._gateway.model(request.path_params["name"], _version(request))
 
 
-def _get(path: str, endpoint: Callable[..., Any]) -> Route:
-    return Route(path, endpoint, methods=["GET"])
+def answer(
+    asked_of: Inference, loop: str, content: bytes, *, header: str | None = None, version: int | None = None
+) -> Response:
+    """To a body that asks for inference; `header` where tensors come behind it as bytes. Raises `Refused`,
+    `StoreUnavailable`."""
+    text, packed = (content, memoryview(b"")) if header is None else binary.split(content, header)
+    asked: Request = parsed(text, _REQUEST, _FORM)
+    unit = inference.unit(asked.parameters)
+    return _response(asked, asked_of.infer(loop, version, given(asked.inputs, packed), asked.outputs or (), unit))
+
+
+def _open(path: str, endpoint: Endpoint) -> Guarded:
+    return door.route(path, endpoint, ["GET"], scope=None)
+
+
+def _view(path: str, endpoint: Endpoint) -> Guarded:
+    return door.route(path, endpoint, ["GET"], scope=Scope.VIEW, sees_loops=True)
 
 
 def _yes_or_no(what: str, *, is_so: bool) -> Answer:
@@ -106,14 +132,24 @@ def _yes_or_no(what: str, *, is_so: bool) -> Answer:
 
 
 def _version(request: requests.Request) -> int | None:
-    text = request.path_params.get("version")
-    if text is not None and not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise Refused(404, f"{text[:20]!r} is no version", fix="a version is a number, such as 3")
-    return int(text) if text else None
+    return inference.version(request.path_params.get("version"))
 
 
-def _unit(asked: tensors.Request) -> str | None:
-    unit = (asked.parameters or {}).get("unit")
-    if unit is not None and not (isinstance(unit, str) and 0 < len(unit) <= 256):
-        raise Refused(400, "the parameter unit is no text of 1 to 256 characters")
-    return unit
+def _response(asked: Request, inferred: Inferred) -> Response:
+    """JSON, and behind it the tensors that are wanted as bytes."""
+    of_all = bool((asked.parameters or {}).get("binary_data_output", False))
+    wanted = {one.name: (one.parameters or {}).get("binary_data", of_all) for one in asked.outputs or ()}
+    outputs: list[Mapping[str, Any]] = []
+    parts: list[bytes] = []
+    for tensor in inferred.outputs:
+        if wanted.get(tensor["name"], of_all):
+            parts.append(binary.packed(tensor["data"], tensor["datatype"]))
+            shown = {name: value for name, value in tensor.items() if name != "data"}
+            outputs.append(shown | {"parameters": {"binary_data_size": len(parts[-1])}})
+        else:
+            outputs.append(tensor)
+    found = inferred.told(asked.id, outputs)
+    if not parts:
+        return Answer(found)
+    content = msgspec.json.encode(found)
+    return Response(b"".join((content, *parts)), media_type=binary.TYPE, headers={binary.HEADER: str(len(content))})

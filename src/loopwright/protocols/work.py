@@ -5,20 +5,22 @@ and what is bigger or reads files in a thread.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from loopwright.protocols.door import Answer
+from starlette.responses import Response
 
 WORKERS = 2
 _SMALL_BYTES, _SMALL_ROWS = 32_768, 256
 
 
-async def at_work(pool: ThreadPoolExecutor, work: Callable[[], Answer], *, is_slow: bool) -> Answer:
+async def at_work(pool: ThreadPoolExecutor, work: Callable[[], Response], *, is_slow: bool) -> Response:
     """Here at once, or in a thread of the pool."""
     if not is_slow:
         return work()
-    return await asyncio.get_running_loop().run_in_executor(pool, work)
+    here = contextvars.copy_context()  # what is noted of the request goes with it
+    return await asyncio.get_running_loop().run_in_executor(pool, here.run, work)
 
 
 def is_small(content: bytes) -> bool:

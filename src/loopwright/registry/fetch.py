@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from loopwright.core.stores import Blobs, Stores
@@ -17,6 +19,9 @@ from loopwright.transform.manifest import Manifest
 
 FETCHING = ".fetching-"
 """How a folder is called that is being filled."""
+_KEPT = 3
+_FRESH = timedelta(hours=1)
+"""What is younger may be about to be used."""
 
 
 def fetch(stores: Stores, version: Version, folder: Path) -> Path:
@@ -61,6 +66,23 @@ def _filled(blobs: Blobs, version: Version, folder: Path) -> Bundle:
             fix="restore the metadata store from a backup, or run the loop again",
         )
     return found
+
+
+def clean(folder: Path, needed: Collection[str], now: datetime) -> list[str]:
+    """Delete bundles that are not needed, but for the newest few, and what was left of fetches; their names.
+
+    What is deleted too early is fetched again.
+    """
+    if not folder.is_dir():
+        return []
+    old = (now - _FRESH).timestamp()
+    there = sorted(((one.stat().st_mtime, one) for one in folder.iterdir()), reverse=True)
+    unneeded = [(at, one) for at, one in there if one.name not in needed and not one.name.startswith(FETCHING)]
+    left = [(at, one) for at, one in there if one.name.startswith(FETCHING)]
+    gone = [one for at, one in [*unneeded[_KEPT:], *left] if at < old]
+    for one in gone:
+        shutil.rmtree(one, ignore_errors=True)
+    return sorted(one.name for one in gone)
 
 
 def bundled(version: Version) -> dict[str, str]:

@@ -13,19 +13,51 @@ from starlette.requests import ClientDisconnect
 
 from loopwright.errors import StoreError
 from loopwright.gateway.gateway import Gateway
+from loopwright.gateway.note import Tracer
 from loopwright.gateway.refused import Refused
 from loopwright.protocols import door
 from loopwright.protocols.bodies import Limits
+from loopwright.protocols.door import Entry
+from loopwright.protocols.handin import HandingIn
 from loopwright.protocols.labelling import Labelling
+from loopwright.protocols.operations import Operations
+from loopwright.protocols.platforms import Platform, Platforms
 from loopwright.protocols.v1 import Api
 from loopwright.protocols.v2 import V2
+from loopwright.protocols.watching import Watching
 from loopwright.protocols.work import WORKERS
+from loopwright.serve.waking import Waking
 
 
-def create(gateway: Gateway, labels: Labelling, limits: Limits) -> Starlette:
-    """The application, for any ASGI server. The gateway follows the route table by itself."""
+def create(
+    gateway: Gateway,
+    labels: Labelling,
+    limits: Limits,
+    entry: Entry,
+    platform: Platform | None = None,
+    *,
+    operations: Operations | None = None,
+    tracer: Tracer | None = None,
+    handing_in: HandingIn | None = None,
+) -> Starlette:
+    """The application, for any ASGI server. The gateway follows the route table by itself, the guard the keys.
+
+    Without `operations` nothing is counted, and nobody tells it.
+    """
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="predict")
     api = Api(gateway, labels, limits, pool)
+    platforms = Platforms(gateway, limits, pool, platform or Platform())
+    routes = [*api.routes(), *V2(gateway, limits, pool).routes(), *platforms.routes()]
+    routes += handing_in.routes(pool) if handing_in is not None else []
+
+    named = platform.loop if platform else ""
+    middleware = [Middleware(door.Door, entry, door.opened(routes)), Middleware(Waking, gateway, named)]
+    if operations is not None:
+        routes += operations.routes()
+        watching = Middleware(
+            Watching, tally=operations.tally, clock=operations.clock, routes=routes, knows=gateway.knows, tracer=tracer
+        )
+        middleware.insert(0, watching)
 
     @asynccontextmanager
     async def life(_app: Starlette) -> AsyncIterator[None]:
@@ -33,8 +65,8 @@ def create(gateway: Gateway, labels: Labelling, limits: Limits) -> Starlette:
         pool.shutdown()
 
     app = Starlette(
-        routes=[*api.routes(), *V2(gateway, limits, pool).routes()],
-        middleware=[Middleware(door.Door)],
+        routes=routes,
+        middleware=middleware,
         lifespan=life,
         exception_handlers={
             Refused: door.on_refused,

@@ -1,109 +1,209 @@
-"""The process that serves: one HTTP server on one address of this machine, until it is told to stop.
-
-Only loopback: whoever reaches the port may predict and label, for who may is not asked yet.
-"""
+"""A gateway of a workspace: what answers, lets in, records and watches, wired together in one process."""
 
 from __future__ import annotations
 
-import signal
-import socket
-from collections.abc import Callable
+import logging
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import uvicorn
-from starlette.applications import Starlette
-
+from loopwright.access.names import Names
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Stores
-from loopwright.errors import StoreUnavailable, UsageError
+from loopwright.data.schema import Schema
+from loopwright.errors import MissingExtra
+from loopwright.gateway.cache import Cache, remembering
 from loopwright.gateway.gateway import Gateway
-from loopwright.gateway.model import load
-from loopwright.predictions import journal, labels
-from loopwright.predictions.journal import Journal
+from loopwright.gateway.guard import Guard
+from loopwright.gateway.lanes import Patience
+from loopwright.gateway.model import LoadedModel, load
+from loopwright.gateway.notices import Notices
+from loopwright.gateway.precomputed import Precomputed
+from loopwright.predictions import by_key, health, journal, labels
+from loopwright.predictions.concealing import Concealer, Mode, secret_of
+from loopwright.predictions.journal import Journal, Terms
 from loopwright.protocols.bodies import Limits
-from loopwright.protocols.door import HOSTS
+from loopwright.protocols.door import Entry
+from loopwright.protocols.handin import HandingIn
 from loopwright.protocols.labelling import Labelling
-from loopwright.serve import app
+from loopwright.protocols.platforms import Platform
+from loopwright.protocols.watching import Calls
+from loopwright.registry.fetch import clean
+from loopwright.serve import app, hot_path
+from loopwright.serve.hot import Sockets
+from loopwright.serve.hot_path import HotPath
+from loopwright.serve.listening import is_loopback
+from loopwright.serve.overseeing import Overseer, Oversight
+from loopwright.serve.probing import FOLDER as PROBES
+from loopwright.serve.probing import Bounds, Probing
+from loopwright.serve.worker import DRAIN_SECONDS, STUCK
 
-_DRAIN_SECONDS = 10
+if TYPE_CHECKING:
+    from loopwright.protocols.grpc_door import Server as GrpcServer
+
+_logger = logging.getLogger(__name__)
+_TIDY_SECONDS = 600.0
+RECYCLED = "WorkerRecycled"
+"""The event of a worker that ended though nobody told it to."""
 BUNDLES = "bundles"
 """Of a workspace: the bundles that were fetched to be served."""
+
+
+def give_up(reason: str) -> None:
+    """Ends the process at once: a thread of it cannot be ended otherwise."""
+    _logger.critical("this process ends: %s", reason)
+    os._exit(STUCK)
 
 
 class Gate:
     """A gateway with its journals, wired to a workspace. Close it at the end."""
 
-    def __init__(self, *, stores: Callable[[], Stores], workspace: Path, clock: Clock, limits: Limits) -> None:
-        self._predictions = Journal(workspace / journal.FOLDER, clock)
-        self._labels = Journal(workspace / labels.FOLDER, clock)
-        self.gateway = Gateway(
-            routes=lambda: stores().routes,
-            load=lambda loop, number: load(stores(), workspace / BUNDLES, loop, number),
-            journal=self._predictions,
+    def __init__(
+        self,
+        *,
+        stores: Callable[[], Stores],
+        workspace: Path,
+        clock: Clock,
+        limits: Limits,
+        host: str,
+        allowed_hosts: Sequence[str] = (),
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+        sockets: Sockets = Sockets(),  # noqa: B008 - frozen
+        on_stuck: Callable[[str], None] = give_up,
+        oversight: Oversight = Oversight(),  # noqa: B008 - frozen
+        platform: Platform = Platform(),  # noqa: B008 - frozen
+        memory_bytes: int = 0,
+        probing: Probing | None = None,
+        workers: int = 1,
+        cache_answers: int = 0,
+        terms: Terms = Terms(),  # noqa: B008 - frozen
+        pii: Mode = "hash",
+    ) -> None:
+        """Models may take `memory_bytes` together, 0 for no limit; the gateway is one of so many `workers`.
+
+        So many answers to equal inputs are remembered; predictions are kept on these `terms`, and values tagged `pii`
+        hashed or dropped before anything is written.
+        """
+        self.cache = Cache(cache_answers) if cache_answers else None
+        self._workspace, self._pii = workspace, pii
+        self._probing = probing or Probing(workspace / PROBES, clock, Bounds.of(memory_bytes))
+        self.notices = Notices(lambda: stores().events, clock)
+        self._clock, self._tidy_at = clock, clock.monotonic() + _TIDY_SECONDS
+        self._limits = limits
+        self._grpc: GrpcServer | None = None
+        self._predictions = Journal(workspace / journal.FOLDER, clock, terms=terms)
+        whole = Terms(patience_seconds=terms.patience_seconds, close_seconds=terms.close_seconds)
+        self._labels = Journal(workspace / labels.FOLDER, clock, terms=whole)  # a label told is there, or refused
+        self.gateway = self._gateway(stores, memory_bytes)
+        self.guard = Guard(lambda: stores().keys, clock, is_required=not is_loopback(host), processes=workers)
+        self.guard.refresh()
+        self.entry = Entry(self.guard, Names([host, *allowed_hosts]))
+        labelling = Labelling(
+            workspace=workspace,
+            journal=self._labels,
+            gateway=self.gateway,
             clock=clock,
+            concealer=self._predictions.concealer,
         )
-        labelling = Labelling(workspace=workspace, journal=self._labels, gateway=self.gateway, clock=clock)
-        self.app = app.create(self.gateway, labelling, limits)
+        self._overseer = Overseer(oversight, clock)
+        operations = self._overseer.operations(self.gateway, self._predictions.health, workspace / journal.FOLDER)
+        self.app = app.create(
+            self.gateway,
+            labelling,
+            limits,
+            self.entry,
+            operations=operations,
+            tracer=self._overseer.tracer,
+            platform=platform,
+            handing_in=HandingIn(
+                workspace=workspace, stores=stores, clock=clock, limits=limits, conceal=self._concealer
+            ),
+        )
+        self._hot = HotPath(
+            gateway=self.gateway,
+            journal=self._predictions,
+            entry=self.entry,
+            clock=clock,
+            bounds=hot_path.Bounds(limits=limits, patience=patience, sockets=sockets),
+            tally=self._overseer.tally,
+            tracer=self._overseer.tracer,
+            on_stuck=on_stuck,
+        )
+        self.hub = self._hot.hub
+        self._overseer.watch(self._hot.lanes.waiting, lambda: len(self.hub.connections))
+        self._hot.start()
+
+    def _gateway(self, stores: Callable[[], Stores], memory_bytes: int) -> Gateway:
+        def loaded(loop: str, number: int) -> LoadedModel:
+            model = load(stores(), self._workspace / BUNDLES, loop, number, self._probing)
+            self._predictions.conceal(loop, number, self._concealer(model.schema))
+            return remembering(model, self.cache)
+
+        made = Gateway(
+            routes=lambda: stores().routes,
+            load=loaded,
+            journal=self._predictions,
+            clock=self._clock,
+            budget_bytes=memory_bytes,
+            notices=self.notices,
+        )
+        made.precomputed = self._precomputed = Precomputed(self._workspace / by_key.FOLDER)
+        return made
+
+    def _concealer(self, schema: Schema) -> Concealer:
+        """The workspace's key is made when it is needed first."""
+        concealer = Concealer(schema, self._pii, b"")
+        return Concealer(schema, self._pii, secret_of(self._workspace)) if concealer.columns else concealer
+
+    def follow(self, seconds: float) -> None:
+        """Take up the routes, and follow them and the keys from now on, asking the store so often."""
+        self._precomputed.refresh()
+        self.gateway.refresh()
+        self.gateway.start(seconds, self._keep_journals, self.notices.write, self._tidy, self._precomputed.refresh)
+        self.guard.start(seconds)
+
+    def tell_recycled(self, worker: int, reason: str) -> None:
+        """Another process takes the place of one that ended though nobody told it to."""
+        self.notices.note(RECYCLED, f"worker:{worker}", reason, {"worker": worker, "reason": reason})
+
+    def open_grpc(self, host: str, port: int) -> int:
+        """Answer calls of gRPC too, on the port that comes back: 0 takes a free one. Raises `MissingExtra`,
+        `StoreUnavailable`."""
+        try:
+            from loopwright.protocols import grpc_door
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                f"gRPC needs {error.name}, which is not installed", fix='pip install "loopwright[grpc]"'
+            ) from None
+        authorise = self.guard.check_waiting
+        calls = Calls("grpc", self._overseer.tally, self._clock, self.gateway.knows)
+        self._grpc = grpc_door.Server(
+            self.gateway, self._limits, host=host, port=port, authorise=authorise, calls=calls
+        )
+        return self._grpc.port
+
+    def _keep_journals(self) -> None:
+        """Close files that are due for the table, and tell how the recording of predictions goes."""
+        for one in (self._predictions, self._labels):
+            one.close_old()
+        for change in self._predictions.changes():
+            self.notices.note(change.kind, health.SUBJECT, str(change.data.get("what", "")), change.data)
+
+    def _tidy(self) -> None:
+        """Now and then: bundles that no route names any more are let go."""
+        now = self._clock.monotonic()
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_SECONDS
+            clean(self._workspace / BUNDLES, self.gateway.loading.digests(), self._clock.now())
 
     def close(self) -> None:
+        if self._grpc is not None:
+            self._grpc.stop(DRAIN_SECONDS)
+        self._hot.stop()
+        self._overseer.stop()
         self.gateway.stop()
+        self._probing.stop()
+        self.guard.stop()
         self._predictions.close()
         self._labels.close()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """An open port of this machine; 0 gives a free one. Raises `UsageError`, `StoreUnavailable` when it is taken."""
-    if not is_loopback(host):
-        raise UsageError(
-            f"the gateway serves on this machine only, not on {host!r}",
-            fix="leave --host out; authentication, without which nobody else may ask, comes later",
-        )
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"the port {port} cannot be had: {error.strerror}",
-            where=host,
-            fix="choose another with --port, or 0 for a free one",
-        ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """
-    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    return host in HOSTS
-
-
-def url(opened: socket.socket) -> str:
-    host, port = opened.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def serve(app: Starlette, opened: socket.socket, *, on_ready: Callable[[], None]) -> None:
-    """Until SIGTERM or an interrupt; then requests at work are answered first, for ten seconds at most."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-    )
-    signal.signal(signal.SIGTERM, lambda *_: None)  # what the server raises again once it has drained
-    _Server(config, on_ready).run(sockets=[opened])
-
-
-class _Server(uvicorn.Server):
-    """Says when it answers."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self._on_ready()

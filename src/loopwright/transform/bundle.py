@@ -1,6 +1,6 @@
 """The bundle: a model with all it takes to serve it, as a folder of plain files. Sealed, verified, packed, unpacked.
 
-Standard library, msgspec and the modules beside: the gateway reads bundles where nothing else is installed.
+Standard library and the modules beside: the gateway, and the edge, read bundles where nothing else is installed.
 """
 
 from __future__ import annotations

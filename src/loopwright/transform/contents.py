@@ -12,15 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from loopwright.data.schema import Schema
 from loopwright.errors import BundleRefused, DataError
 from loopwright.transform.admission import admit
 from loopwright.transform.columns import Column, Kind
 from loopwright.transform.manifest import MANIFEST, FileEntry, Manifest
+from loopwright.transform.strict_json import NoJson, decoded
 
 MODEL, SCHEMA, CARD = "model.onnx", "schema.json", "card.html"
 _MIB = 1 << 20
@@ -107,7 +105,7 @@ def _content(path: Path, most: int) -> bytes:
         if status.st_size > most:
             raise BundleRefused(f"it has {status.st_size:,} bytes; the most are {most:,}", where=path.name, fix=_FETCH)
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            return file.read(most)
+            return file.read(status.st_size + 1)  # room is taken for as much as is asked for
     except OSError as error:
         raise BundleRefused(f"it cannot be read: {error}", where=path.name, fix=_FETCH) from None
 
@@ -140,7 +138,7 @@ def check_json(files: Mapping[str, bytes], inputs: Sequence[Column]) -> Schema:
     """The schema, which must be the model's; the other files must be JSON, or text."""
     for name in files:
         if name.endswith(".json"):
-            _decoded(files[name], name, Any)
+            _check(files[name], name)
     _text(files.get(CARD, b""), CARD)
     schema = _schema(files[SCHEMA])
     found = [(one.name, _KINDS.get(one.kind)) for one in schema.columns]
@@ -153,15 +151,14 @@ def check_json(files: Mapping[str, bytes], inputs: Sequence[Column]) -> Schema:
 
 
 def _schema(content: bytes) -> Schema:
-    _decoded(content, SCHEMA, Schema)
     try:
         return Schema.from_json(_text(content, SCHEMA))
     except DataError as error:
-        raise BundleRefused(error.what, where=SCHEMA, fix=error.fix) from error
+        raise BundleRefused(f"it is not the JSON it must be: {error.what}", where=SCHEMA, fix=error.fix) from error
 
 
-def _decoded(content: bytes, name: str, kind: Any) -> None:
+def _check(content: bytes, name: str) -> None:
     try:
-        msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        decoded(content)
+    except NoJson as error:
         raise BundleRefused(f"it is not the JSON it must be: {error}", where=name, fix=_FETCH) from None

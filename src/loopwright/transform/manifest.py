@@ -12,13 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NoReturn
-
-import msgspec
+from typing import Any, NoReturn, TypeVar
 
 from loopwright.errors import BundleRefused
 from loopwright.transform.admission import Class, check_classes
-from loopwright.transform.columns import Column
+from loopwright.transform.columns import Column, Kind
+from loopwright.transform.strict_json import NoJson, decoded
 
 FORMAT = 2
 """Version of the JSON; a reader refuses a newer one. In 1 the digest left out no more than the run."""
@@ -31,6 +30,7 @@ _KEYS = frozenset(
     ("format", "name", "digest", "seal", "files", "inputs", "outputs", "opset", "operators", "parity", "lineage")
 )
 _FETCH = "fetch the bundle again"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +135,8 @@ def _digest(said: Mapping[str, Any]) -> str:
 
 def _decoded(text: str) -> dict[str, Any]:
     try:
-        said = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        said = decoded(text)
+    except NoJson as error:
         _refuse(f"it is no JSON: {error}")
     if not isinstance(said, dict):
         _refuse(f"it is a {type(said).__name__}, not an object")
@@ -147,13 +147,50 @@ def _decoded(text: str) -> dict[str, Any]:
 
 
 def _converted(said: Mapping[str, Any]) -> Manifest:
-    flat = {name: value for name, value in said.items() if name not in ("outputs", "seal")}
-    outputs = said["outputs"] if isinstance(said["outputs"], dict) else {}
-    flat |= {"task": outputs.get("task"), "classes": outputs.get("classes")}
     try:
-        return msgspec.convert(flat, Manifest)
-    except msgspec.ValidationError as error:
+        outputs = _as(dict, said["outputs"])
+        return Manifest(
+            format=_as(int, said["format"]),
+            name=_as(str, said["name"]),
+            digest=_as(str, said["digest"]),
+            files={name: _file(one) for name, one in _as(dict, said["files"]).items()},
+            inputs=tuple(Column(name=_as(str, one["name"]), kind=Kind(one["kind"])) for one in said["inputs"]),
+            task=_as(str, outputs["task"]),
+            classes=tuple(_class(one) for one in _as(list, outputs["classes"])),
+            opset={name: _as(int, one) for name, one in _as(dict, said["opset"]).items()},
+            operators=tuple(_as(str, one) for one in _as(list, said["operators"])),
+            parity=_as(dict, said["parity"]),
+            lineage=_as(dict, said["lineage"]),
+        )
+    except (TypeError, KeyError, ValueError) as error:
         _refuse(f"it is not what a manifest is: {error}")
+
+
+def _file(said: Any) -> FileEntry:
+    return FileEntry(sha256=_as(str, said["sha256"]), size_bytes=_as(int, said["size_bytes"]))
+
+
+def _class(said: Any) -> Class:
+    if type(said) not in (str, int, bool):
+        raise TypeError(f"Expected `str | int | bool`, got `{_told(said)}`")
+    found: Class = said
+    return found
+
+
+def _as(kind: type[T], value: Any) -> T:
+    """The value of exactly that type: true is no integer. Raises TypeError."""
+    if type(value) is not kind:
+        raise TypeError(f"Expected `{_NAMES.get(kind.__name__, kind.__name__)}`, got `{_told(value)}`")
+    return value
+
+
+def _told(value: Any) -> str:
+    """The type as JSON calls it."""
+    name = type(value).__name__
+    return _NAMES.get(name, name)
+
+
+_NAMES = {"NoneType": "null", "list": "array", "dict": "object"}
 
 
 def check(manifest: Manifest) -> None:

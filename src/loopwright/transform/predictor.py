@@ -18,7 +18,7 @@ from loopwright.transform.admission import Class, admit, expected_outputs
 from loopwright.transform.bundle import MODEL, Bundle, read
 from loopwright.transform.columns import Column
 from loopwright.transform.manifest import Manifest, classes_of
-from loopwright.transform.pieces import run, splits
+from loopwright.transform.pieces import doubled, multiplies, run, splits
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Feed: TypeAlias = Mapping[str, Array]
@@ -99,6 +99,7 @@ class Predictor:
         self.manifest = manifest
         self._outputs = [one.name for one in expected_outputs(task, self.classes)]
         self._splits = splits(graph)
+        self._doubles = multiplies(graph)
         self._session = _session(graph, threads, batches)
 
     @classmethod
@@ -129,12 +130,17 @@ class Predictor:
         admit(graph, inputs, task, classes_of(classes))
         return cls(graph, inputs, task, classes, threads=threads, batches=batches)
 
-    def run(self, feed: Feed) -> Predictions:
+    def run(self, feed: Feed, options: Any = None) -> Predictions:
         """Predict. `feed` has for each graph input an array (rows, 1): text, float32, or int64 microseconds.
 
-        A graph that splits texts gets the rows in pieces, so that one long text cannot fill the memory.
+        A graph that splits texts gets the rows in pieces, so that one long text cannot fill the memory. `options` are
+        ONNX Runtime's for this run: another thread stops it by them.
         """
-        found = run(self._session, self._outputs, feed, in_pieces=self._splits)
+        is_lone = self._doubles and len(next(iter(feed.values()))) == 1
+        given = doubled(feed) if is_lone else feed
+        found = run(self._session, self._outputs, given, in_pieces=self._splits, options=options)
+        if is_lone:
+            found = [one[:1] for one in found]
         return Predictions(task=self.task, classes=self.classes, **dict(zip(self._outputs, found, strict=True)))
 
 

@@ -1,0 +1,132 @@
+"""Shadows: models that predict on what others answered, after the answers left, and are heard by nobody.
+
+Rows wait in a queue of bounded length and are dropped, and counted, when it is full: no answer waits for a shadow. One
+thread of low priority runs them in small batches and records them under the ids of the answered predictions.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from loopwright.core.clock import Clock
+from loopwright.core.version import Arm
+from loopwright.errors import StoreError
+from loopwright.gateway.answering import Answered, Asked, lines_of, told_of
+from loopwright.gateway.metrics import Tally
+from loopwright.gateway.model import LoadedModel
+from loopwright.gateway.typed import Misfit
+from loopwright.gateway.watch import Hung, Watch
+from loopwright.predictions.journal import Journal
+
+_logger = logging.getLogger(__name__)
+_MOST_WAITING = 4096
+"""Requests."""
+_MOST_ROWS = 16
+"""Of a batch: while it is made ready, the thread that answers may have to wait for the interpreter."""
+_REST_SECONDS, _REST = 0.001, 3.0
+"""At least, and as a multiple of what a batch took: shadows get a quarter of a thread, however much there is to do."""
+_SECONDS = 10.0
+"""A run's, at most."""
+_NICE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    arm: Arm
+    model: LoadedModel
+    asked: Asked
+
+
+class Shadows:
+    """Call `start` before the first `offer`."""
+
+    def __init__(self, *, journal: Journal, watch: Watch, clock: Clock, tally: Tally) -> None:
+        self._journal = journal
+        self._watch = watch
+        self._clock = clock
+        self._tally = tally
+        self._waiting: deque[_Task] = deque()
+        self._any = threading.Event()
+        self._stopped = False
+        self._failed: set[str] = set()
+        """The bundles that did, by digest."""
+        self._last: dict[str, str] = {}
+        self._thread = threading.Thread(target=self._follow, name="shadow", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._any.set()
+
+    def offer(self, answered: Answered) -> None:
+        """What was answered just now, for the shadows of its route. Never waits."""
+        plan = answered.plan
+        if plan is None or not plan.shadows:
+            return
+        for asked in answered.recorded:
+            for arm, model in plan.shadows:
+                if len(self._waiting) >= _MOST_WAITING:
+                    self._tally.happened(model.version.loop, "shadow_dropped")
+                else:
+                    self._waiting.append(_Task(arm, model, asked))
+        self._any.set()
+
+    def _follow(self) -> None:
+        with suppress(OSError, AttributeError):  # where threads have no priority of their own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        while not self._stopped:
+            self._any.wait()
+            self._any.clear()
+            while self._waiting and not self._stopped:
+                begun = self._clock.monotonic()
+                self._run(self._take())
+                self._clock.sleep(max(_REST_SECONDS, _REST * (self._clock.monotonic() - begun)))
+
+    def _take(self) -> list[_Task]:
+        """The oldest, as far as they are for one model and make a small batch."""
+        found = [self._waiting.popleft()]
+        rows = len(found[0].asked.read.rows)
+        while self._waiting:
+            after = self._waiting[0]
+            rows += len(after.asked.read.rows)
+            if after.model is not found[0].model or rows > _MOST_ROWS:
+                break
+            found.append(self._waiting.popleft())
+        return found
+
+    def _run(self, tasks: Sequence[_Task]) -> None:
+        """Whatever a shadow does wrong is counted, and told in the log the first time."""
+        model = tasks[0].model
+        try:
+            self._predict(model, tasks)
+        except (Misfit, Hung, StoreError, ValueError, RuntimeError, AttributeError) as error:
+            self._tally.happened(model.version.loop, "shadow_failed", len(tasks))
+            if model.version.digest not in self._failed:
+                self._failed.add(model.version.digest)
+                _logger.warning("the shadow %s failed: %s", model.version.name, error)
+
+    def _predict(self, model: LoadedModel, tasks: Sequence[_Task]) -> None:
+        rows = [row for task in tasks for row in task.asked.read.rows]
+        predicted = self._watch.run(model, model.typed.feed(rows, self._times(tasks)), len(rows), _SECONDS)
+        told, place, lines = told_of(model, predicted, len(rows)), 0, []
+        for task in tasks:
+            mine = told[place : place + len(task.asked.read.rows)]
+            place += len(mine)
+            if None in mine:
+                self._tally.happened(model.version.loop, "shadow_failed")
+            else:
+                lines += lines_of(task.asked, task.arm, model, mine, self._clock.now())
+        if lines:
+            self._journal.append(model.version.loop, lines)
+            self._tally.happened(model.version.loop, "shadowed", len(lines))
+
+    def _times(self, tasks: Sequence[_Task]) -> Sequence[tuple[int, ...]]:
+        return [time for task in tasks for time in task.asked.times]
