@@ -11,8 +11,9 @@ Count the first event of a unit (a user, an entity), never each request: those o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -84,15 +85,39 @@ class Evidence:
 
     def add(self, *, share: float, canary: int, champion: int) -> Evidence:
         """With these events more, all of them while the canary answered `share` (0 to 1, both excluded)."""
-        if not 0 < share < 1 or canary < 0 or champion < 0:
-            raise DataError(
-                f"no events: {canary} of the canary and {champion} of the champion at share {share:g}",
-                fix="give counts from 0, and the share in force, which both arms must have a part in",
-            )
-        gained = canary * _gain(self.hypothesis, share, of_canary=True)
-        gained += champion * _gain(self.hypothesis, share, of_canary=False)
+        if canary < 0 or champion < 0:
+            raise DataError(f"no events: {canary} of the canary, {champion} of the champion", fix="give counts from 0")
+        of_champion, of_canary = _gains(self.hypothesis, share)
+        gained = canary * of_canary + champion * of_champion
         logs = tuple((np.asarray(self.logs) + gained).tolist())
         return replace(self, canary=self.canary + canary, champion=self.champion + champion, logs=logs)
+
+    def after(self, shares: Sequence[float], from_canary: Sequence[bool]) -> Evidence:
+        """With these events more: of each the share in force, and whether it is the canary's.
+
+        However a stream is cut, the sums are the same to the last bit: they are added in order. Raises `DataError` for
+        a share that is not between 0 and 1.
+        """
+        path = self._path(shares, from_canary)
+        canary = sum(map(bool, from_canary))
+        champion = self.champion + len(from_canary) - canary
+        return replace(self, canary=self.canary + canary, champion=champion, logs=tuple(path[-1].tolist()))
+
+    def follow(self, shares: Sequence[float], from_canary: Sequence[bool]) -> Array:
+        """`log_e` after each of these events, shape (events,): what looking at every one would show."""
+        return _log_mean(self._path(shares, from_canary)[1:])
+
+    def _path(self, shares: Sequence[float], from_canary: Sequence[bool]) -> Array:
+        """The logarithms now and after each event, shape (events + 1, POINTS)."""
+        if len(shares) != len(from_canary):
+            told = f"{len(shares)} shares and {len(from_canary)} arms"
+            raise DataError(f"no events: {told}", fix="give of each event the share in force and its arm")
+        different = list(dict.fromkeys(shares))
+        tables = np.array([_gains(self.hypothesis, one) for one in different]).reshape(-1, 2, POINTS)
+        which = [different.index(one) for one in shares] if len(different) > 1 else 0
+        gained = tables[which, np.asarray(from_canary, dtype=np.intp)] if different else np.empty((0, POINTS))
+        path: Array = np.cumsum(np.vstack([self.logs, gained]), axis=0)
+        return path
 
     def merge(self, other: Evidence) -> Evidence:
         """Of disjoint events. Raises `DataError` for another hypothesis."""
@@ -104,9 +129,7 @@ class Evidence:
     @property
     def log_e(self) -> float:
         """Logarithm of the e-value. At most a share `a` of streams under H0 ever reaches log(1 / a) (Ville)."""
-        logs = np.asarray(self.logs)
-        top = float(logs.max())
-        return top + math.log(float(np.exp(logs - top).mean()))
+        return float(_log_mean(np.asarray(self.logs)[None, :])[0])
 
     def refutes(self, alpha: float) -> bool:
         """Whether the e-value is at least 1 / alpha."""
@@ -134,11 +157,27 @@ class Evidence:
         return made
 
 
-def _gain(hypothesis: Hypothesis, share: float, *, of_canary: bool) -> Array:
-    """Logarithm of the likelihood ratio of one event, by alternative."""
+def _log_mean(logs: Array) -> Array:
+    """Of each row, the logarithm of the mean."""
+    top: Array = logs.max(axis=1)
+    found: Array = top + np.log(np.exp(logs - top[:, None]).mean(axis=1))
+    return found
+
+
+@lru_cache(maxsize=512)
+def _gains(hypothesis: Hypothesis, share: float) -> Array:
+    """Logarithm of the likelihood ratio of one event, by alternative: of the champion's, then of the canary's. Few
+    shares are ever in force, so that each is worked out once."""
+    if not 0 < share < 1:
+        raise DataError(
+            f"no event can be weighed at the share {share:g}",
+            fix="give the share in force, which both arms had a part in",
+        )
     under = _came_from_canary(np.array([hypothesis.risk]), share)
     alternative = _came_from_canary(hypothesis.alternatives, share)
-    return np.log(alternative / under) if of_canary else np.log((1 - alternative) / (1 - under))
+    found = np.stack([np.log((1 - alternative) / (1 - under)), np.log(alternative / under)])
+    found.setflags(write=False)
+    return found
 
 
 def _came_from_canary(risk: Array, share: float) -> Array:

@@ -1,4 +1,4 @@
-"""`Canary`: the declaration of how a version is released. Nothing heavy may be imported."""
+"""`Canary`, `AB`, `Shadow` and `Now`: the declarations of how a version is released. Nothing heavy may be imported."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from loopwright.errors import DeclarationError
 class Canary:
     """A release in stages: beside the champion first (`shadow`), then with rising shares of the traffic.
 
-    `shares` rise to 1.0; each is held for at least `hold`. Raises `DeclarationError` for shares that do not rise, or
-    that are none.
+    `shares` rise to 1.0; each is held for at least `hold`, and one that proved nothing within `patience` holds and
+    asks. At 1.0 the champion stays warm for `watch`, until the labels of that time are in, answering `hold_back` of the
+    units. `alpha` is the chance that a version no worse is ever taken back. `bigger_is_better` and `smaller_is_better`
+    name business outcomes that must not be worse. Raises `DeclarationError` for what cannot be.
 
     >>> Canary(shadow="1d", shares=[0.01, 0.1, 1.0], hold="6h").shares
     (0.01, 0.1, 1.0)
@@ -29,6 +31,12 @@ class Canary:
     shadow: timedelta | None
     shares: tuple[float, ...]
     hold: timedelta
+    patience: timedelta
+    watch: timedelta
+    hold_back: float
+    alpha: float
+    bigger_is_better: tuple[str, ...]
+    smaller_is_better: tuple[str, ...]
 
     def __init__(
         self,
@@ -36,10 +44,83 @@ class Canary:
         shadow: str | None = None,
         shares: Sequence[float] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0),
         hold: str = "6h",
+        patience: str = "7d",
+        watch: str = "1d",
+        hold_back: float = 0.01,
+        alpha: float = 0.05,
+        bigger_is_better: Sequence[str] = (),
+        smaller_is_better: Sequence[str] = (),
     ) -> None:
-        object.__setattr__(self, "shadow", None if shadow is None else duration(shadow, f"Canary(shadow={shadow!r})"))
-        object.__setattr__(self, "shares", _shares(shares))
-        object.__setattr__(self, "hold", duration(hold, f"Canary(hold={hold!r})"))
+        lengths = {"hold": hold, "patience": patience, "watch": watch}
+        _set(self, shadow=None if shadow is None else duration(shadow, f"Canary(shadow={shadow!r})"))
+        _set(self, shares=_shares(shares))
+        _set(self, **{name: duration(text, f"Canary({name}={text!r})") for name, text in lengths.items()})
+        _set(self, hold_back=_within("Canary", "hold_back", hold_back, 0.5, 0.01))
+        _set(self, alpha=_within("Canary", "alpha", alpha, 0.5, 0.05))
+        _set(self, **_outcomes("Canary", bigger_is_better, smaller_is_better))
+        if self.patience <= self.hold:
+            where = f"Canary(hold={hold!r}, patience={patience!r})"
+            raise DeclarationError("patience ends before a stage does", where=where, fix="write a longer patience")
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class AB:
+    """A fixed `share` of the units for as long as it `lasts`, to see which version does better by its outcomes.
+
+    Guardrails take the challenger back as in a canary. At the end it holds and tells: a person promotes or aborts.
+    Raises `DeclarationError` for what cannot be.
+
+    >>> AB(bigger_is_better=["revenue"], lasts="14d").share
+    0.5
+    """
+
+    share: float
+    lasts: timedelta
+    alpha: float
+    bigger_is_better: tuple[str, ...]
+    smaller_is_better: tuple[str, ...]
+
+    def __init__(
+        self,
+        *,
+        share: float = 0.5,
+        lasts: str = "14d",
+        alpha: float = 0.05,
+        bigger_is_better: Sequence[str] = (),
+        smaller_is_better: Sequence[str] = (),
+    ) -> None:
+        _set(self, share=_within("AB", "share", share, 1, 0.5), lasts=duration(lasts, f"AB(lasts={lasts!r})"))
+        _set(self, alpha=_within("AB", "alpha", alpha, 0.5, 0.05))
+        _set(self, **_outcomes("AB", bigger_is_better, smaller_is_better))
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Shadow:
+    """Beside the champion, heard by nobody, for as long as it `lasts`; then it holds and tells.
+
+    >>> Shadow(lasts="3d").lasts.days
+    3
+    """
+
+    lasts: timedelta
+    alpha: float
+
+    def __init__(self, *, lasts: str = "1d", alpha: float = 0.05) -> None:
+        _set(self, lasts=duration(lasts, f"Shadow(lasts={lasts!r})"))
+        _set(self, alpha=_within("Shadow", "alpha", alpha, 0.5, 0.05))
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """All the traffic at once, on no evidence but that of the gates."""
+
+
+Plan = Canary | AB | Shadow | Now
+
+
+def _set(plan: object, **values: object) -> None:
+    for name, value in values.items():
+        object.__setattr__(plan, name, value)
 
 
 def _shares(shares: Sequence[float]) -> tuple[float, ...]:
@@ -58,3 +139,28 @@ def _shares(shares: Sequence[float]) -> tuple[float, ...]:
     if list(shares) != sorted(set(shares)) or shares[-1] != 1:
         raise DeclarationError("the shares do not rise to 1.0", where=where, fix="write shares=[0.1, 0.5, 1.0]")
     return tuple(float(share) for share in shares)
+
+
+def _within(plan: str, name: str, value: object, below: float, right: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < below:
+        raise DeclarationError(
+            f"{name}={value!r} is not between 0 and {below:g}",
+            where=f"{plan}({name}={value!r})",
+            fix=f"write {name}={right:g}",
+        )
+    return float(value)
+
+
+def _outcomes(plan: str, bigger: object, smaller: object) -> dict[str, tuple[str, ...]]:
+    given = {"bigger_is_better": bigger, "smaller_is_better": smaller}
+    for name, names in given.items():
+        if not isinstance(names, list | tuple) or not all(isinstance(one, str) and one for one in names):
+            fix = f'write {name}=["revenue"]'
+            raise DeclarationError(f"{names!r} is no list of outcomes", where=f"{plan}({name}={names!r})", fix=fix)
+    told = {name: tuple(names) for name, names in given.items() if isinstance(names, list | tuple)}
+    twice = [one for one in told["bigger_is_better"] if one in told["smaller_is_better"]]
+    if twice:
+        raise DeclarationError(
+            f"the outcome {twice[0]!r} cannot be better both ways", where=f"{plan}(...)", fix="name it once"
+        )
+    return told

@@ -1,0 +1,76 @@
+"""What holds a release: a person, time that ran out, arms that do not get their units, scores that moved, silence.
+
+None of it takes a challenger back, for none of it says that the challenger is worse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import timedelta
+
+from loopwright.evidence import ratio
+from loopwright.rollout.course import Course
+from loopwright.rollout.facts import Facts
+from loopwright.rollout.state import SHADOW, Hold, Holding, ReleaseState
+
+SILENCE = timedelta(minutes=15)
+"""What happened may be known so late."""
+
+
+def holds_of(course: Course, state: ReleaseState, facts: Facts) -> tuple[Hold, ...]:
+    """Those that stay, and those whose cause is there now; each with the moment since when."""
+    before = {hold.kind: hold for hold in state.holds}
+    found = {kind: hold for kind, hold in before.items() if kind.stays}
+    for kind, reason in _causes(course, state, facts):
+        if kind not in state.overlooked:
+            since = before[kind].since if kind in before else facts.now
+            found[kind] = found.get(kind) or Hold(kind=kind, reason=reason, since=since)
+    return tuple(found[kind] for kind in Holding if kind in found)
+
+
+def told(holds: tuple[Hold, ...]) -> str:
+    return "; ".join(hold.reason for hold in holds)
+
+
+def _causes(course: Course, state: ReleaseState, facts: Facts) -> Iterator[tuple[Holding, str]]:
+    elapsed = state.elapsed(facts.now)
+    if course.asks and elapsed >= dwell(course, state):
+        yield Holding.OVER, f"its {_long(dwell(course, state))} are over: promote or abort"
+    elif not course.asks and not state.watches and elapsed > max(course.patience, dwell(course, state)):
+        yield Holding.PATIENCE, f"nothing was proven in {_long(elapsed)}: resume, promote or abort"
+    if (log_e := _mismatch(state)) >= -math.log(ratio.ALPHA):
+        yield Holding.RATIO, f"units do not come to the versions as meant (log E {log_e:.1f})"
+    if facts.score_drift:
+        yield Holding.SCORES, facts.score_drift
+    yield from _unknown(course, state, facts)
+
+
+def _unknown(course: Course, state: ReleaseState, facts: Facts) -> Iterator[tuple[Holding, str]]:
+    """Read afresh with every batch: that it could be read before says nothing."""
+    if facts.known_until is None:
+        yield Holding.SILENCE, "what happened could not be read"
+    elif facts.now - facts.known_until > SILENCE:
+        yield Holding.SILENCE, f"nothing is known since {facts.known_until:%Y-%m-%d %H:%M} UTC"
+    seen = state.scored if state.stage == SHADOW else state.in_stage.canary
+    if not seen and state.elapsed(facts.now) >= dwell(course, state):
+        yield Holding.TRAFFIC, f"no request came to v{state.challenger} in this stage"
+
+
+def dwell(course: Course, state: ReleaseState) -> timedelta:
+    """How long the stage in force lasts at least."""
+    if state.stage == SHADOW:
+        return course.shadow or timedelta(0)
+    if state.watches:
+        return course.watch or timedelta(0)
+    return course.stages[state.stage].dwell
+
+
+def _mismatch(state: ReleaseState) -> float:
+    stages = [((one.share, 1 - one.share), (one.units.canary, one.units.champion)) for one in state.units]
+    return ratio.log_e(stages)
+
+
+def _long(length: timedelta) -> str:
+    hours = length / timedelta(hours=1)
+    return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} hours"

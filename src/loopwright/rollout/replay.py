@@ -1,0 +1,70 @@
+"""A decision, decided again from what was stored with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loopwright.errors import DataError, did_you_mean
+from loopwright.rollout.controller import decide
+from loopwright.rollout.decision import Decision
+from loopwright.rollout.facts import Facts
+from loopwright.rollout.plan import AB, Canary, Now, Plan, Shadow
+from loopwright.rollout.record import plain, restored
+from loopwright.rollout.state import ReleaseState
+
+_PLANS: dict[str, type[Plan]] = {kind.__name__: kind for kind in (Canary, AB, Shadow, Now)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One decision with all that led to it."""
+
+    plan: Plan
+    before: ReleaseState
+    facts: Facts
+    decision: Decision
+
+    @classmethod
+    def of(cls, plan: Plan, before: ReleaseState, facts: Facts, decision: Decision) -> Record:
+        """Without the decisions before, which have records of their own."""
+        return cls(plan=plan, before=replace(before, decisions=()), facts=facts, decision=decision)
+
+    def to_dict(self) -> dict[str, Any]:
+        told = {name: plain(getattr(self, name)) for name in ("before", "facts", "decision")}
+        return {"plan": plan_to_dict(self.plan), **told}
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> Record:
+        """Raises `DataError` for what `to_dict` did not make."""
+        if set(found) != {"plan", "before", "facts", "decision"}:
+            raise DataError("this is no record of a decision", fix="give what Record.to_dict() made")
+        return cls(
+            plan=plan_from_dict(found["plan"]),
+            before=restored(ReleaseState, found["before"]),
+            facts=restored(Facts, found["facts"]),
+            decision=restored(Decision, found["decision"]),
+        )
+
+
+def replay(record: Record) -> Decision:
+    """What the code of today decides: equal to `record.decision`, unless the rules have changed, which `code` tells."""
+    return decide(record.plan, record.before, record.facts)[1]
+
+
+def plan_to_dict(plan: Plan) -> dict[str, Any]:
+    """
+    >>> plan_from_dict(plan_to_dict(Canary(hold="2h"))) == Canary(hold="2h")
+    True
+    """
+    return {"kind": type(plan).__name__, **plain(plan)}
+
+
+def plan_from_dict(found: dict[str, Any]) -> Plan:
+    """Raises `DataError` for what is no plan."""
+    rest = dict(found)
+    name = str(rest.pop("kind", ""))
+    if name not in _PLANS:
+        raise DataError(f"no plan {name!r}", fix=did_you_mean(name, _PLANS))
+    made: Plan = restored(_PLANS[name], rest)
+    return made
