@@ -10,29 +10,36 @@ import argparse
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from bench import exporting, memory, scoring, start, statistics, steps, tables
+from bench import drift, exporting, memory, release, scoring, serving, start, statistics, steps, tables
 from bench.environment import PEERS, work_folder
 from bench.figure import Section, show
 
+_ASKING: Mapping[str, Any] = {"steps": steps, "statistics": statistics, "drift": drift, "serving": serving}
+"""Sections that ask peers, each its own."""
 _TOLD = ("polars", "pyarrow", "deltalake", "sqlalchemy", "click")
 
 
 def main() -> None:
     asked = _asked(sys.argv[1:])
     print(_machine(), flush=True)
-    measures: dict[str, Callable[[Path], list[Section]]] = {
+    asks = {section: [peer for peer in asked.peers if peer in one.PEERS] for section, one in _ASKING.items()}
+    measures: dict[str, Callable[[Path], Iterable[Section]]] = {
         "start": partial(start.measure, asked.rounds),
-        "steps": partial(steps.measure, asked.rounds, peers=asked.peers),
+        "steps": partial(steps.measure, asked.rounds, peers=asks["steps"]),
         "memory": partial(memory.measure, asked.rounds),
         "exporting": partial(exporting.measure, min(asked.rounds, 3)),
         "scoring": partial(scoring.measure, min(asked.rounds, 5)),
-        "statistics": partial(statistics.measure, min(asked.rounds, 5)),
+        "statistics": partial(statistics.measure, min(asked.rounds, 5), peers=asks["statistics"]),
+        "drift": partial(drift.measure, min(asked.rounds, 5), peers=asks["drift"]),
+        "release": release.measure,
+        "serving": partial(serving.measure, min(asked.rounds, 3), peers=asks["serving"]),
         "tables": partial(tables.measure, min(asked.rounds, 3), rows=asked.rows),
     }
     for name in asked.only or measures:
@@ -47,7 +54,10 @@ def _asked(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=("start", "steps", "memory", "exporting", "scoring", "statistics", "tables"),
+        choices=(
+            *("start", "steps", "memory", "exporting", "scoring", "statistics"),
+            *("drift", "release", "serving", "tables"),
+        ),
         help="measure only these",
     )
     parser.add_argument("--rounds", type=int, default=7, help="how often each is measured; peers and tables: up to 3")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from bench.timing import time_process
 
 ROOT = Path(__file__).parent.parent
 SPACE = ROOT / ".bench"
-PEERS = tuple(sorted(file.stem for file in (ROOT / "bench" / "peers").glob("*.txt")))
+BY_HAND = "by_hand"
+"""The environment of what one would write by hand: no peer, but what is measured against."""
+PEERS = tuple(sorted({file.stem for file in (ROOT / "bench" / "peers").glob("*.txt")} - {BY_HAND}))
 
 _QUIET = {
     "DO_NOT_TRACK": "1",
@@ -24,6 +30,10 @@ _QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    "GX_ANALYTICS_ENABLED": "false",
+    "WHYLOGS_NO_ANALYTICS": "true",
+    "YDATA_PROFILING_NO_ANALYTICS": "true",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
     # Whoever calls out all the same finds a proxy that is not there; only loopback is reached without it.
     "http_proxy": "http://127.0.0.1:9",
     "https_proxy": "http://127.0.0.1:9",
@@ -74,6 +84,23 @@ def peer_python(peer: str) -> Path:
     _run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(pins)], peer)
     shutil.copyfile(pins, mark)
     return python
+
+
+def installed(peers: Iterable[str], failures: dict[str, str]) -> dict[str, Path]:
+    """The interpreters of those that install; of the others, why not goes to `failures`."""
+    pythons = {}
+    for peer in peers:
+        try:
+            pythons[peer] = peer_python(peer)
+        except PeerNotInstalled as reason:
+            failures[peer] = str(reason)
+    return pythons
+
+
+def ask_peer(python: Path, peer: str, folder: Path, *words: str) -> Any:
+    """What its file in `bench/peers` prints last, as JSON. Raises `Failed`."""
+    command = [str(python), "-m", f"bench.peers.{peer}", *words]
+    return json.loads(time_process(command, folder, of_peer(folder)).output.strip().splitlines()[-1])
 
 
 def _run(command: list[str], peer: str) -> None:

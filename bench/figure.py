@@ -5,21 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypedDict
 
-_UNITS = {"s": (1.0, "s"), "ms": (1e3, "ms"), "MB": (1e-6, "MB")}
+_UNITS = {
+    "s": 1.0,
+    "/s": 1.0,
+    "rows/s": 1.0,
+    "requests": 1.0,
+    "ms": 1e3,
+    "µs": 1e6,
+    "ns": 1e9,
+    "MB": 1e-6,
+    "%": 100.0,
+    "": 1.0,
+}
+
+
+class Limits(TypedDict, total=False):
+    """What a figure may be held to."""
+
+    target: float
+    least: float
+    most_ratio: float
+    least_ratio: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One line: samples in seconds or bytes, told in `unit`."""
+    """One line: samples in seconds, bytes or shares, told in `unit`."""
 
     what: str
     samples: Sequence[float]
     unit: str = "s"
     target: float | None = None
     """At most this, in `unit`."""
+    least: float | None = None
+    """At least this, in `unit`."""
     most_ratio: float | None = None
     """At most so many times the base."""
+    least_ratio: float | None = None
     failure: str = ""
     """Why there is no sample."""
 
@@ -36,16 +60,25 @@ class Figure:
         return [self.what, middle, spread, self._target(), f"{ratio:.2f}" if ratio else "", self._verdict(ratio)]
 
     def _target(self) -> str:
-        if self.target is not None:
-            return f"at most {self.target:g} {self.unit}"
-        return f"at most {self.most_ratio:g} times" if self.most_ratio is not None else ""
+        limit, is_most, of = self._limit()
+        return "" if limit is None else f"at {'most' if is_most else 'least'} {limit:g} {of}"
 
     def _verdict(self, ratio: float | None) -> str:
-        if self.target is not None:
-            return "met" if self.middle * _UNITS[self.unit][0] <= self.target else "MISSED"
-        if self.most_ratio is not None and ratio is not None:
-            return "met" if ratio <= self.most_ratio else "MISSED"
-        return ""
+        limit, is_most, of = self._limit()
+        reached = ratio if of == "times" else self.middle * _UNITS[self.unit]
+        if limit is None or reached is None:
+            return ""
+        return "met" if (reached <= limit if is_most else reached >= limit) else "MISSED"
+
+    def _limit(self) -> tuple[float | None, bool, str]:
+        """How much, whether at most so much, and of what."""
+        kinds = (
+            (self.target, True, self.unit),
+            (self.least, False, self.unit),
+            (self.most_ratio, True, "times"),
+            (self.least_ratio, False, "times"),
+        )
+        return next((kind for kind in kinds if kind[0] is not None), (None, True, ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,5 +103,5 @@ def show(section: Section) -> None:
 
 
 def _told(value: float, unit: str) -> str:
-    number = value * _UNITS[unit][0]
+    number = value * _UNITS[unit]
     return f"{number:,.0f}" if number >= 100 else f"{number:.2f}" if number < 10 else f"{number:.1f}"

@@ -12,11 +12,12 @@ from itertools import count
 from pathlib import Path
 from statistics import mean, median
 
-from bench.environment import PeerNotInstalled, lw, of_peer, ours, peer_python, settle_peer
+from bench.environment import installed, lw, of_peer, ours, settle_peer
 from bench.figure import Figure, Section
 from bench.timing import Failed, Timed, time_process
 from loopwright import system
 
+PEERS = ("dagster", "hamilton", "kedro", "mlflow", "prefect")
 FEW, MANY = 10, 110
 OURS, FLOOR = "Loopwright", "bare SQLite runner (floor)"
 _REUSES = ("hamilton",)
@@ -45,20 +46,10 @@ class Samples:
 
 def measure(rounds: int, work: Path, peers: Sequence[str]) -> list[Section]:
     samples, folders = Samples(), (work / str(number) for number in count())
-    _round(Samples(), folders, _installed(peers, samples))  # warms the disk's cache and compiles
+    _round(Samples(), folders, installed(peers, samples.failures))  # warms the disk's cache and compiles
     for number in range(rounds):
-        _round(samples, folders, _installed(peers, samples) if number < _PEER_ROUNDS else {})
+        _round(samples, folders, installed(peers, samples.failures) if number < _PEER_ROUNDS else {})
     return _sections(samples, peers)
-
-
-def _installed(peers: Sequence[str], samples: Samples) -> dict[str, Path]:
-    pythons = {}
-    for peer in peers:
-        try:
-            pythons[peer] = peer_python(peer)
-        except PeerNotInstalled as reason:
-            samples.failures[peer] = str(reason)
-    return pythons
 
 
 def _round(samples: Samples, folders: Iterator[Path], pythons: dict[str, Path]) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 import click
 
 import loopwright.cli.bundle
+import loopwright.cli.dashboards
 import loopwright.cli.data
 import loopwright.cli.demo
 import loopwright.cli.housekeeping
+import loopwright.cli.keys
 import loopwright.cli.models
 import loopwright.cli.predict
+import loopwright.cli.predictions
 import loopwright.cli.run
 import loopwright.cli.runs
 import loopwright.cli.serve

@@ -10,12 +10,11 @@ from loopwright.judge.declare import Judge
 from loopwright.judge.gates import at_least, at_most, not_worse, slice_gap
 from loopwright.loop import Loop
 from loopwright.pipeline.context import Context
-from loopwright.pipeline.formats import register_format
 from loopwright.pipeline.graph import Pipeline
-from loopwright.pipeline.step import Rejected, Step, Wait, resources, step
+from loopwright.pipeline.step import Rejected, Wait, resources, step
 from loopwright.retrain.triggers import every, on_decay, on_drift, on_new_data
-from loopwright.rollout.plan import Canary
-from loopwright.system import System, open  # noqa: A004 - reads as lw.open()
+from loopwright.rollout.plan import AB, Canary, Now, Shadow
+from loopwright.system import open  # noqa: A004 - reads as lw.open()
 from loopwright.train.search import Search
 from loopwright.train.split import Split
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AB",
     "Calendar",
     "Canary",
     "Context",
@@ -37,14 +37,14 @@ __all__ = [
     "Log1p",
     "Loop",
     "LoopwrightError",
+    "Now",
     "Pipeline",
     "Query",
     "Ratio",
     "Rejected",
     "Search",
+    "Shadow",
     "Split",
-    "Step",
-    "System",
     "Table",
     "TrainingData",
     "Validate",
@@ -58,7 +58,6 @@ __all__ = [
     "on_drift",
     "on_new_data",
     "open",
-    "register_format",
     "resources",
     "slice_gap",
     "step",

@@ -14,7 +14,8 @@ What a check merely *finds* is a value, never an exception.
     │   ├── TableNotFound
     │   ├── ArtifactNotFound
     │   ├── VersionNotFound
-    │   └── PredictionNotFound
+    │   ├── PredictionNotFound
+    │   └── KeyNotFound           an API key that nobody made
     ├── DataError                 data that is refused; the table stays as it was
     │   ├── BadSource             a file or query that cannot be read as a table
     │   ├── SchemaMismatch        columns that do not fit the table
@@ -107,6 +108,9 @@ class VersionNotFound(NotFound): ...
 
 
 class PredictionNotFound(NotFound): ...
+
+
+class KeyNotFound(NotFound): ...
 
 
 class DataError(LoopwrightError): ...

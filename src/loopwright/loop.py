@@ -19,7 +19,7 @@ from loopwright.judge.declare import Judge
 from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.step import Step
 from loopwright.retrain.triggers import Every, OnDecay, OnDrift, OnNewData, Trigger
-from loopwright.rollout.plan import Canary
+from loopwright.rollout.plan import Plan
 from loopwright.train.parameters import parameters_of, takes_any
 from loopwright.train.search import Search
 from loopwright.train.split import Split
@@ -57,7 +57,7 @@ class Loop:
     weight: str | None = None
     trust: Sequence[str] = ()
     validate: Validate = field(default_factory=Validate)
-    release: Canary | None = None
+    release: Plan | None = None
     retrain: Sequence[Trigger] = ()
     steps: Sequence[Step[..., Any]] = ()
 
@@ -134,7 +134,7 @@ def _has_parts_of_the_right_kind(loop: Loop) -> None:
         "search": (Search | None, "lw.Search(trials=20, depth=(3, 10))"),
         "split": (Split, 'lw.Split("time")'),
         "validate": (Validate, 'lw.Validate(schema="schema.toml")'),
-        "release": (Canary | None, 'lw.Canary(shadow="1d", shares=[0.1, 1.0])'),
+        "release": (Plan | None, 'lw.Canary(shadow="1d", shares=[0.1, 1.0])'),
         "weight": (str | None, '"a_column"'),
     }
     for name, (kind, right) in kinds.items():

@@ -30,8 +30,11 @@ class Setting:
     unit: str
     help: str
     least: float | None = None
+    choices: tuple[str, ...] = ()
 
 
+_WHEN_FULL, _MODES = ("refuse", "answer"), ("hash", "drop")
+_LOGGED = ("off", "errors", "all")
 TABLE: tuple[Setting, ...] = (
     Setting("workspace", str, ".loopwright", "folder", "where everything is kept; relative to the pipeline's file"),
     Setting("metadata_url", str, "", "URL", "metadata: sqlite:///... or postgresql://...; empty: in the workspace"),
@@ -42,9 +45,28 @@ TABLE: tuple[Setting, ...] = (
     Setting("heartbeat_seconds", float, 1.0, "seconds", "how often a worker extends its lease", 0.05),
     Setting("busy_timeout_seconds", float, 30.0, "seconds", "how long a write waits for another on SQLite", 0),
     Setting("gc_grace_seconds", float, 3600.0, "seconds", "content younger than this is never collected", 0),
-    Setting("route_poll_seconds", float, 0.5, "seconds", "how often a gateway reads the route table", 0.05),
+    Setting("route_poll_seconds", float, 0.5, "seconds", "how often a gateway reads routes and keys", 0.05),
+    Setting("memory_budget_bytes", int, 2 << 30, "bytes", "memory for models, of each worker; 0: no limit", 0),
+    Setting("allowed_hosts", str, "", "names", "by which a gateway may be asked, between commas, beside its address"),
     Setting("max_body_bytes", int, 16 << 20, "bytes", "what a request to a gateway may hold", 1024),
+    Setting("platform_loop", str, "", "loop", "what /invocations and Vertex's routes ask; empty: the only one served"),
     Setting("max_rows", int, 50_000, "count", "rows, or labels, that a request to a gateway may hold", 1),
+    Setting("max_connections", int, 10_000, "count", "that a process of a gateway holds open", 1),
+    Setting("deadline_seconds", float, 10.0, "seconds", "a prediction may take; then it is answered with 504", 0.05),
+    Setting("queue_share", float, 0.25, "share", "of the deadline: who would wait for longer is told 503 at once", 0),
+    Setting("recycle_seconds", float, 5.0, "seconds", "a model hangs beyond the deadline before its process ends", 0.1),
+    Setting("journal_full", str, "refuse", "choice", "of what cannot be recorded: refuse or answer", None, _WHEN_FULL),
+    Setting("journal_patience_seconds", float, 1.0, "seconds", "what a write may take; 0: as long as it does", 0),
+    Setting("journal_close_seconds", float, 60.0, "seconds", "age of a journal file that is due for the table", 0.05),
+    Setting("compact_seconds", float, 60.0, "seconds", "how often a gateway turns journals into tables; 0: never", 0),
+    Setting("cache_answers", int, 0, "count", "answers to equal inputs that a worker remembers; 0: none", 0),
+    Setting("predictions_share", float, 1.0, "share", "of the requests, which part is recorded: from 0 to 1", 0),
+    Setting("predictions_days", int, 0, "days", "how long predictions are kept, in whole days; 0: for good", 0),
+    Setting("access_log", str, "off", "choice", "a line of JSON an answer: off, errors or all", None, _LOGGED),
+    Setting("access_log_file", str, "", "file", "where the access log goes; empty: stderr"),
+    Setting("otel_endpoint", str, "", "URL", "a gateway's traces, by OTLP over HTTP, such as http://host:4318/v1/traces"),
+    Setting("otel_share", float, 0.01, "share", "of the requests, which part is traced where the client does not say", 0),
+    Setting("pii", str, "hash", "choice", "columns tagged pii in the log: hash or drop", None, _MODES),
 )  # fmt: skip
 
 BY_NAME: Mapping[str, Setting] = MappingProxyType({setting.name: setting for setting in TABLE})
@@ -138,6 +160,9 @@ def parse(name: str, value: object, origin: str) -> Value:
         raise SettingsError(f"{name} = {value!r} is no {_noun(setting)}", where=origin, fix=_example(setting)) from None
     if setting.least is not None and not float(typed) >= setting.least:
         raise SettingsError(f"{name} = {typed} is below {setting.least:g}", where=origin, fix=_example(setting))
+    if setting.choices and typed not in setting.choices:
+        known = did_you_mean(str(typed), setting.choices)
+        raise SettingsError(f"{name} cannot be {typed!r}; {known}", where=origin, fix=_example(setting))
     return typed
 
 

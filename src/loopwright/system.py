@@ -59,6 +59,7 @@ class System:
         from loopwright.store.artifacts import SqlArtifacts
         from loopwright.store.events import SqlEvents
         from loopwright.store.executions import SqlExecutions
+        from loopwright.store.keys import SqlApiKeys
         from loopwright.store.routes import SqlRoutes
         from loopwright.store.runs import SqlRuns
         from loopwright.store.versions import SqlVersions
@@ -69,6 +70,7 @@ class System:
             artifacts=SqlArtifacts(self._database),
             versions=SqlVersions(self._database),
             routes=SqlRoutes(self._database),
+            keys=SqlApiKeys(self._database),
             events=SqlEvents(self._database),
             blobs=self._blobs(),
         )

@@ -53,6 +53,8 @@ class Drifted:
     changes: tuple[str, ...] = ()
     """In the column contract since the champion's."""
     findings: tuple[Finding, ...] = ()
+    is_short: bool = False
+    """Whether the rows do not reach back over the span before the newest, so that the two were not compared."""
 
     @property
     def columns(self) -> dict[str, list[str]]:
@@ -62,6 +64,8 @@ class Drifted:
 
     def __str__(self) -> str:
         told = [f"{what}: {_short(one)}" for what, one in _named(self)]
+        if self.is_short:
+            told.append("the newest span against the one before: not enough data: the rows do not reach back over two")
         told += [f"the schema changed: {change}" for change in self.changes]
         return "\n".join([*told, *map(str, self.findings)]) or "nothing to compare with yet"
 
@@ -90,9 +94,10 @@ def look_back(
         spans=moved(before, span),
         newest=moved(then, span, moved(then, before)),
         rows=moved(then, whole),
+        is_short=now.span is not None and now.before is None,
         changes=() if trained is None else tuple(map(str, _changes(trained.schema, schema, is_declared=is_declared))),
     )
-    told = [_finding(one, what) for one, what in _first(found)]
+    told = [_finding(one, f"{what}: ") for one, what in _first(found)]
     if trained is not None:
         held = _since(trained, span or whole, schema, table, is_declared=is_declared)
         told += [one for one in held if one.column in features]
@@ -129,13 +134,18 @@ def _short(one: Drift) -> str:
     return str(one).partition("\n")[0]
 
 
-def _finding(column: ColumnDrift, what: str) -> Finding:
-    told = f"{what}: {column}"
-    effect = int(column.effect * 100 + 1) / 100
+def drift_findings(found: Drift, schema: Schema | None, *, is_skew: bool = False) -> list[Finding]:
+    """What one comparison says, as the schema has it; `is_skew` where its `skew` limits held."""
+    told = [_finding(one, "", "skew" if is_skew else "drift") for one in (*found.drifted, *found.suspected)]
+    return list(ranked(told if schema is None else decided(told, schema)))
+
+
+def _finding(column: ColumnDrift, what: str, field: str = "drift") -> Finding:
+    effect = min(int(column.effect * 100 + 1) / 100, 1.0)  # the largest there is
     return finding(
-        "drift", told, "look at what changed where the rows come from; a model that learns again may know it",
-        column=column.name, number=column.effect, limit=max(column.floor, column.noise),
-        accept=line(column.name, "drift", effect),
+        "drift", f"{what}{column}",
+        "look at what changed where the rows come from; a model that learns again may know it", column=column.name,
+        number=column.effect, limit=max(column.floor, column.noise), accept=line(column.name, field, effect),
     )  # fmt: skip
 
 

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopwright.data.histogram import Extra, Tallies
-from loopwright.data.sketch import BooleanSketch, ColumnSketch, FloatSketch, NumberSketch, TextSketch
+from loopwright.data.sketch import (
+    BooleanSketch,
+    ColumnSketch,
+    Described,
+    FloatSketch,
+    NumberSketch,
+    TextSketch,
+    TimeSketch,
+)
 
 MOST_CLASSES = 32
 MOST_BINS = 64
@@ -72,6 +80,8 @@ class Group:
 class Association:
     """Of one column with the label."""
 
+    kind: Described
+    """Of the column."""
     information: float
     """Mutual information in bits, over the bins and classes told apart. Chance alone gives about (groups - 1)
     (classes - 1) / (2 rows ln 2), which is taken off."""
@@ -98,7 +108,7 @@ def associate(sketch: ColumnSketch, label: Label, first: int) -> Association:
         for one, row in zip(told, (t[3] for t in told), strict=True)
         if row[:classes].sum() > 0
     ]
-    return Association(information=information(counts), groups=tuple(groups))
+    return Association(kind=sketch.kind, information=information(counts), groups=tuple(groups))
 
 
 def information(counts: NDArray[np.float64]) -> float:
@@ -142,8 +152,12 @@ def _rows(sketch: ColumnSketch) -> list[_Row]:
     elif isinstance(sketch, BooleanSketch):
         found = [("false", None, None, sketch.tallies[0]), ("true", None, None, sketch.tallies[1])]
     elif isinstance(sketch, NumberSketch):
-        missing = missing + (sketch.odd.sum(axis=0) if isinstance(sketch, FloatSketch) else 0)
         found = _binned(sketch)
+        if isinstance(sketch, FloatSketch):
+            missing = missing + sketch.odd[0]
+            found.append(("(infinite)", None, None, sketch.odd[1] + sketch.odd[2]))
+        elif isinstance(sketch, TimeSketch):
+            found.append(("(out of range)", None, None, sketch.beyond))
     return [*found, ("(missing)", None, None, missing)]
 
 

@@ -7,12 +7,14 @@ its usual severity, which the schema's `severity` changes; what was accepted is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 
 import numpy as np
 
 from loopwright.data.check_columns import check_column
+from loopwright.data.check_growth import check_growth
 from loopwright.data.check_texts import SOURCE, counted
 from loopwright.data.check_times import check_times
 from loopwright.data.contradictions import contradictions, moment
@@ -22,7 +24,7 @@ from loopwright.data.finding_kinds import decided, finding
 from loopwright.data.findings import Finding, ranked
 from loopwright.data.profile import Profile
 from loopwright.data.schema import TRAINING, Column, Measure, Schema
-from loopwright.data.schema_file import accept_kind, line
+from loopwright.data.schema_file import accept_kind, line, line_of
 from loopwright.data.seen import Seen
 from loopwright.data.shared import Shared, shared
 from loopwright.data.sketch import NumberSketch
@@ -45,9 +47,13 @@ def check(
     previous: Profile | Seen | None = None,
     training: Profile | Seen | None = None,
     now: datetime | None = None,
+    equally_long: bool = False,
 ) -> list[Finding]:
     """What is wrong, errors first. `previous` is the span before, `training` what the model was trained on: each is
     needed only where the schema has limits on the difference. No row may be of a time after `now`.
+
+    `equally_long` says that the span before is as long as this one. Otherwise, where the schema has a time, its rows
+    are compared by what comes in a unit of time.
 
     >>> from loopwright.data.schema import Column
     >>> profile = Profile({"carrier": "string"})
@@ -70,12 +76,18 @@ def check(
     found += _together(seen, schema)
     for column in schema.columns:
         if column.name in seen.columns:
-            found += check_column(seen.columns[column.name], column, seen.sketches[column.name])
+            told = check_column(seen.columns[column.name], column, seen.sketches[column.name])
+            found += _of_key(told) if column.name in schema.key else told
     found += check_times(seen, schema, now)
-    found += _spans(seen, schema, before)
+    found += _spans(seen, schema, before, equally_long=equally_long)
     found += _compared(seen, schema, before, "drift_limits")
     found += _compared(seen, schema, trained, "skew_limits")
     return _settled(found, schema)
+
+
+def _of_key(found: Sequence[Finding]) -> list[Finding]:
+    """No schema accepts a key that is missing."""
+    return [replace(one, accept="") if one.kind in ("all missing", "too many missing") else one for one in found]
 
 
 def _settled(found: Sequence[Finding], schema: Schema) -> list[Finding]:
@@ -104,7 +116,7 @@ def _presence(now: Seen, schema: Schema, environment: str) -> Iterator[Finding]:
         elif name not in known and name not in beside and name not in schema.never:
             seen = now.columns[name]
             told = f"{name!r} ({seen.kind}) is no column of the schema"
-            accept = f"columns.{line(None, name, {'kind': seen.kind, 'missing': seen.missing > 0})}"
+            accept = line_of(name, {"kind": seen.kind, "missing": seen.missing > 0})
             old = _close(name, known - set(now.columns))
             fix = f"{f'is it {old!r} by another name? ' if old else ''}if it is wanted, accept it in the schema"
             yield finding("new column", told, fix, column=name, accept=accept)
@@ -176,11 +188,11 @@ def _lengths(now: Seen, name: str) -> tuple[object, ...]:
     return (seen.missing, seen.low, seen.high, seen.mean, cells.low.tobytes(), cells.tallies[:, 0].tobytes())
 
 
-def _spans(now: Seen, schema: Schema, before: Seen | None) -> Iterator[Finding]:
+def _spans(now: Seen, schema: Schema, before: Seen | None, *, equally_long: bool) -> Iterator[Finding]:
     """Against the span before, whatever limits there are."""
     if before is None or before.rows == 0:
         return
-    yield from _growth(now.rows, before.rows, schema)
+    yield from check_growth(now, before, schema, equally_long=equally_long)
     for column in schema.columns:
         one, other = now.sketches.get(column.name), before.sketches.get(column.name)
         if one is None or other is None or one.kind != other.kind:
@@ -198,22 +210,6 @@ def _backwards(column: Column, before: Seen, now: Seen) -> Iterator[Finding]:
         told = f"{column.name!r} begins at {one.low}, earlier than the span before it ({other.low})"
         accept = accept_kind(column, column.name, "goes back in time")
         yield finding("goes back in time", told, "look for rows that came late", column=column.name, accept=accept)
-
-
-def _growth(rows: int, before: int, schema: Schema) -> Iterator[Finding]:
-    growth = rows / before
-    told = f"there {'is' if rows == 1 else 'are'} {counted(rows, 'row')}"
-    told += f", {growth:.2f} times the {before:,} of the span before"
-    if schema.least_growth is not None and growth < schema.least_growth:
-        accept = line(None, "least_growth", int(growth * 100) / 100)
-        fix = "look for rows that did not arrive"
-        least = f"{told}; the least allowed is {schema.least_growth:g} times"
-        yield finding("rows shrank", least, fix, number=growth, limit=schema.least_growth, accept=accept)
-    if schema.most_growth is not None and growth > schema.most_growth:
-        accept = line(None, "most_growth", int(growth * 100 + 1) / 100)
-        fix = "look for rows that came twice"
-        most = f"{told}; the most allowed is {schema.most_growth:g} times"
-        yield finding("rows grew", most, fix, number=growth, limit=schema.most_growth, accept=accept)
 
 
 def _jump(column: Column, before: NumberSketch, now: NumberSketch) -> Iterator[Finding]:

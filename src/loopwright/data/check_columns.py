@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from loopwright.data import texts
-from loopwright.data.check_texts import NOUNS, SOURCE, TEXTS, at_limit, counted, listed, named, told_by
+from loopwright.data.check_texts import MIXED, NOUNS, SOURCE, TEXTS, at_limit, counted, listed, named, told_by
 from loopwright.data.contradictions import moment
 from loopwright.data.finding_kinds import finding
 from loopwright.data.findings import Finding
 from loopwright.data.schema import Column, Share
-from loopwright.data.schema_file import accept_kind, line
+from loopwright.data.schema_file import accept_kind, line, line_of
 from loopwright.data.sketch import NumberSketch
 from loopwright.data.summary import ColumnStatistics
 
@@ -50,7 +50,11 @@ def _type(seen: ColumnStatistics, column: Column, sketch: Any) -> Iterator[Findi
     if found and texts.KIND_OF[found[0]] in (column.kind, "integer") and found[1] > 0.5:
         told += f"; {found[1]:.0%} of the texts read as {found[0]}"
     fix = f"turn {seen.name!r} into {NOUNS[column.kind]} where the rows come from"
-    yield finding("wrong type", told, fix, column=seen.name, accept=line(seen.name, "kind", seen.kind))
+    accept = line(seen.name, "kind", seen.kind)
+    if found and found[1] >= MIXED:  # whoever takes texts takes these
+        accepted = sorted({*column.accepted, "looks like another type"})
+        accept = line_of(seen.name, {"kind": seen.kind, "accepted": accepted})
+    yield finding("wrong type", told, fix, column=seen.name, accept=accept)
 
 
 def _missing(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
@@ -58,15 +62,15 @@ def _missing(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     limit = column.most_missing if column.most_missing is not None else None if column.missing else 0.0
     if seen.missing == seen.rows:
         if limit != 1.0:
-            fix = "leave the column out, or find out why nothing arrives"
-            yield at_limit(
-                "all missing", column, "most_missing", 1.0, f"{seen.name!r} is missing in every row", fix, 1.0, limit
-            )
+            fix, told = "leave the column out, or find out why nothing arrives", f"{seen.name!r} is missing in every row"
+            found = at_limit("all missing", column, "most_missing", 1.0, told, fix, 1.0, limit)
+            without = accept_kind(column, seen.name, "all missing")
+            yield found if limit is not None else replace(found, accept=without)
         return
     if limit is not None and share > limit:
         told = f"{seen.name!r} is missing in {counted(seen.missing, 'row')} ({share:.2%}); the limit is {limit:.2%}"
         yield at_limit("too many missing", column, "most_missing", _up(share), told, SOURCE, share, limit)
-    there = seen.rows - seen.missing
+    there = seen.there
     if column.least_present is not None and there < column.least_present:
         told = f"{seen.name!r} has a value in {counted(there, 'row')}; the schema wants {column.least_present:,}"
         yield at_limit("too few values", column, "least_present", there, told, SOURCE, there, column.least_present)
@@ -74,7 +78,7 @@ def _missing(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
 
 def _constant(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     """Of what a model may learn nothing from."""
-    there = seen.rows - seen.missing
+    there = seen.there
     fix = "leave it out of the table's rows, or find out why"
     if seen.kind == "list":
         return  # lists of one length are no constant
@@ -100,7 +104,7 @@ def _distinct(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     if most is not None and seen.distinct > most:
         what = f"{told}; the limit is {most:,}"
         yield at_limit("too many distinct", column, "most_distinct", seen.distinct, what, SOURCE, seen.distinct, most)
-    there = seen.rows - seen.missing
+    there = seen.there
     if column.unique and there and _repeats(seen, there):
         what = f"{told} in {counted(there, 'row')}, where none may repeat"
         repeated = listed({value: count for value, count in (seen.values or {}).items() if count > 1})
@@ -117,7 +121,7 @@ def _repeats(seen: ColumnStatistics, there: int) -> bool:
 
 
 def _shares(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
-    there = seen.rows - seen.missing
+    there = seen.there
     for one in column.shares if there and seen.values is not None else ():
         count = (seen.values or {}).get(one.value, 0)
         share = count / there
@@ -154,10 +158,9 @@ def _odd_numbers(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     if seen.nan and not column.nan:
         told = f"{seen.name!r} is NaN in {counted(seen.nan, 'row')}"
         yield at_limit("NaN", column, "nan", True, told, "write null where there is no number", seen.nan, 0)
-    endless = (seen.plus_infinity or 0) + (seen.minus_infinity or 0)
-    if endless and not column.infinite:
-        told = f"{seen.name!r} is infinite in {counted(endless, 'row')}"
-        yield at_limit("infinity", column, "infinite", True, told, "look for a division by zero", endless, 0)
+    if seen.infinite and not column.infinite:
+        told = f"{seen.name!r} is infinite in {counted(seen.infinite, 'row')}"
+        yield at_limit("infinity", column, "infinite", True, told, "look for a division by zero", seen.infinite, 0)
 
 
 def _range(seen: ColumnStatistics, column: Column, sketch: NumberSketch) -> Iterator[Finding]:
@@ -174,6 +177,13 @@ def _range(seen: ColumnStatistics, column: Column, sketch: NumberSketch) -> Iter
 
 
 def _times(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
+    if seen.out_of_range:
+        told = f"{seen.name!r} is before the year 1 or after 9999 in {counted(seen.out_of_range, 'row')}"
+        fix = "look for another unit: milliseconds taken for seconds; write null where there is no time"
+        accept = accept_kind(column, seen.name, "time out of range")
+        yield finding(
+            "time out of range", told, fix, column=seen.name, number=seen.out_of_range, limit=0, accept=accept
+        )
     sides = (("time too early", "least", seen.low, -1), ("time too late", "most", seen.high, 1))
     for kind, field, found, side in sides:
         limit = getattr(column, field)
@@ -190,9 +200,10 @@ def _items(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     if least is not None and least == most and (seen.low, seen.high) != (least, most):
         told = f"{seen.name!r} has lists of {seen.low} to {seen.high} items, where all have {least}"
         number = seen.low if seen.low != least else seen.high
+        wider = {"shortest": int(min(seen.low, least)), "longest": int(max(seen.high, least))}
         fix = "find out which rows come from another version of what makes them"
-        yield at_limit(
-            "wrong shape", column, "shortest" if seen.low < least else "longest", number, told, fix, number, least
+        yield finding(
+            "wrong shape", told, fix, column=seen.name, number=number, limit=least, accept=line_of(seen.name, wider)
         )
         return
     if least is not None and seen.low < least:

@@ -33,7 +33,7 @@ _BROKEN = {"invalid text": "no text any more (bytes were lost)", "mojibake": "te
 
 
 def _domain(seen: ColumnStatistics, column: Column, sketch: Any) -> Iterator[Finding]:
-    there = seen.rows - seen.missing
+    there = seen.there
     if not column.closed or not column.values or not there or seen.values is None:
         return
     known = set(column.values)
@@ -93,7 +93,7 @@ def _forms(seen: ColumnStatistics, column: Column, sketch: Any) -> Iterator[Find
                 kind, told, "read the source in its own encoding", column=seen.name, number=float(rows),
                 limit=0, values=few, accept=accept_kind(column, seen.name, kind),
             )  # fmt: skip
-    if seen.distinct <= len(kept) and (groups := texts.look_alikes(kept)):
+    if seen.distinct <= len(kept) and not _reads_as_numbers(sampled) and (groups := texts.look_alikes(kept)):
         few = tuple((value, kept[value]) for group in groups[:LISTED] for value in group)
         told = f"{seen.name!r} has {counted(len(groups), 'group')} of values "
         told += "that differ in case, spaces or accents alone: "
@@ -119,6 +119,12 @@ def _quoted(seen: ColumnStatistics, column: Column, kept: Mapping[str, float]) -
         kind, told, fix, column=seen.name, number=share, limit=QUOTED if kind != "mixed types" else MIXED,
         values=odd, accept=accept_kind(column, seen.name, kind),
     )  # fmt: skip
+
+
+def _reads_as_numbers(kept: Mapping[str, float]) -> bool:
+    """There a point and a space mean something."""
+    found = texts.form(kept)
+    return found is not None and found[1] >= MIXED and texts.KIND_OF[found[0]] in ("integer", "float")
 
 
 def _texts(sketch: Any) -> Mapping[str, int]:

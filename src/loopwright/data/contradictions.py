@@ -44,7 +44,7 @@ def moment(value: Limit | None) -> datetime | None:
 def _column(column: Column) -> Iterator[Finding]:
     for low, high in _PAIRS:
         one, other = getattr(column, low), getattr(column, high)
-        if one is not None and other is not None and _above(one, other):
+        if one is not None and other is not None and above(one, other):
             yield _wrong(column.name, f"{low} = {one} is more than {high} = {other}", f"swap {low} and {high}")
     if column.closed and not column.values:
         yield _wrong(column.name, "it is closed, and lists no values", "list its values, or take closed out")
@@ -57,6 +57,17 @@ def _column(column: Column) -> Iterator[Finding]:
         told = f"it needs {column.least_distinct} different values, and lists {len(column.values or ())}"
         yield _wrong(column.name, told, "list more values, or lower least_distinct")
     yield from _shares(column)
+    yield from _distances(column)
+
+
+def _distances(column: Column) -> Iterator[Finding]:
+    """All lie between 0 and 1."""
+    told = [("drift", column.drift), ("skew", column.skew)]
+    told += [(f"{one} of drift_limits", limit) for one, limit in column.drift_limits.items()]
+    told += [(f"{one} of skew_limits", limit) for one, limit in column.skew_limits.items()]
+    for field, limit in told:
+        if limit is not None and not 0 <= limit <= 1:
+            yield _wrong(column.name, f"{field} = {limit:g} is no distance: they lie from 0 to 1", "write 0.1, say")
 
 
 def _shares(column: Column) -> Iterator[Finding]:
@@ -89,7 +100,12 @@ def _types(column: Column) -> Iterator[Finding]:
         except re.error as error:
             yield _unfit(column, f"pattern = {column.pattern!r} is no regular expression: {error}", "mend it")
             return
-        if column.values and (odd := [one for one in column.values if not re.fullmatch(column.pattern, one)]):
+        is_told = "pattern not matched" not in column.accepted
+        if (
+            is_told
+            and column.values
+            and (odd := [one for one in column.values if not re.fullmatch(column.pattern, one)])
+        ):
             yield _wrong(column.name, f"its value {odd[0]!r} does not match its pattern", "change one of the two")
 
 
@@ -128,7 +144,8 @@ def _kinds(schema: Schema) -> Iterator[Finding]:
             yield finding("schema contradicts itself", told, did_you_mean(name, KINDS))
 
 
-def _above(one: Limit, other: Limit) -> bool:
+def above(one: Limit, other: Limit) -> bool:
+    """Whether a limit is more than another: of times by their moments; nothing is more than what is no time."""
     if isinstance(one, str) or isinstance(other, str):
         first, second = moment(one), moment(other)
         return first is not None and second is not None and first > second

@@ -13,6 +13,7 @@ from loopwright.data.contradictions import moment
 from loopwright.data.findings import Finding
 from loopwright.data.frequent import KEPT_WHOLE, is_shortened
 from loopwright.data.schema import Schema
+from loopwright.data.sketch import FIRST_TIME, LAST_TIME
 
 SHOWN = 3
 MOST_SEARCHES = 200
@@ -44,7 +45,17 @@ def with_examples(findings: Sequence[Finding], rows: pl.LazyFrame, schema: Schem
 
 def told(rows: pl.DataFrame) -> tuple[Mapping[str, Any], ...]:
     """As JSON values."""
+    odd = {name: one for name, dtype in rows.schema.items() if (one := is_out_of_range(pl.col(name), dtype)) is not None}
+    beyond = [name for name, one in odd.items() if rows.select(one.any()).item()]
+    rows = rows.with_columns([_sayable(name, rows.schema[name], odd[name]) for name in beyond])
     return tuple({name: _plain(value) for name, value in row.items()} for row in rows.iter_rows(named=True))
+
+
+def _sayable(name: str, dtype: pl.DataType, beyond: pl.Expr) -> pl.Expr:
+    """Python has no times beyond its years: these are told as what they are kept as."""
+    column, unit = pl.col(name), getattr(dtype, "time_unit", "us")
+    kept = pl.format(f"{{}} {unit} since 1970", column.to_physical())
+    return pl.when(beyond).then(kept).otherwise(column.dt.to_string("iso")).alias(name)
 
 
 def condition(found: Finding, types: Mapping[str, pl.DataType]) -> pl.Expr | None:
@@ -65,6 +76,8 @@ def condition(found: Finding, types: Mapping[str, pl.DataType]) -> pl.Expr | Non
         return pl.any_horizontal(known, *begins) if begins and dtype == pl.String else known
     if dtype.is_float() and found.kind in ("NaN", "infinity"):
         return column.is_nan() if found.kind == "NaN" else column.is_infinite()
+    if found.kind == "time out of range":
+        return is_out_of_range(column, dtype)
     return beyond(found, column, dtype)
 
 
@@ -113,7 +126,15 @@ def is_missing(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """As statistics count it: null, empty text, a number that is none."""
     if dtype == pl.String:
         return column.is_null() | (column == "")
-    return ~column.is_finite().fill_null(value=False) if dtype.is_float() else column.is_null()
+    return column.is_null() | column.is_nan() if dtype.is_float() else column.is_null()
+
+
+def is_out_of_range(column: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
+    """Times that no calendar of the years 1 to 9999 has; None for what is no time, or always is within them."""
+    if not isinstance(dtype, pl.Datetime) or dtype.time_unit == "ns":
+        return None
+    unit = 1 if dtype.time_unit == "us" else 1000
+    return ~column.to_physical().is_between(FIRST_TIME // unit, LAST_TIME // unit)
 
 
 def _plain(value: Any) -> Any:

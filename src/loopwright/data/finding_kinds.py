@@ -47,6 +47,7 @@ KINDS: Mapping[str, tuple[Severity, str]] = {
     "number too big": (_W, "numbers above the limit"),
     "time too early": (_W, "times before the limit"),
     "time too late": (_W, "times after the limit"),
+    "time out of range": (_W, "times before the year 1 or after 9999"),
     "text too short": (_W, "texts with fewer characters than allowed"),
     "text too long": (_W, "texts with more characters than allowed"),
     "pattern not matched": (_W, "texts of another form"),
@@ -88,11 +89,14 @@ KINDS: Mapping[str, tuple[Severity, str]] = {
 
 OF_ROWS = frozenset({
     "too many missing", "NaN", "infinity", "value out of domain", "number too small", "number too big",
-    "time too early", "time too late", "text too short", "text too long", "pattern not matched", "list too short",
+    "time too early", "time too late", "time out of range", "text too short", "text too long", "pattern not matched", "list too short",
     "list too long", "wrong shape", "list lengths differ", "not unique", "duplicate keys", "invalid text", "mojibake",
     "weights missing", "weights mismatched", "rows from the future", "check failed",
 })  # fmt: skip
 """Kinds that single rows fail: these can be set aside."""
+
+ALIKE: Mapping[str, str] = {"looks like another type": "mixed types", "mixed types": "looks like another type"}
+"""One condition in two degrees: whoever accepts one accepts the other."""
 
 
 def finding(kind: str, message: str, fix: str, *, column: str | None = None, **more: Any) -> Finding:
@@ -102,15 +106,20 @@ def finding(kind: str, message: str, fix: str, *, column: str | None = None, **m
 
 def decided(findings: Sequence[Finding], schema: Schema) -> list[Finding]:
     """As the schema has it: without what was accepted or is ignored, and each of the severity that it says."""
-    accepted = {column.name: column.accepted for column in schema.columns}
+    accepted = {column.name: {*column.accepted, *_too(column.accepted)} for column in schema.columns}
     kept = []
     for one in findings:
-        where = accepted.get(one.column or "", ()) if one.column is not None else ()
+        where = accepted.get(one.column, ()) if one.column is not None else ()
         severity = schema.severity.get(one.kind)
-        if one.kind in where or one.kind in schema.accepted or severity == "ignore":
+        if one.kind in where or one.kind in (*schema.accepted, *_too(schema.accepted)) or severity == "ignore":
             continue
         kept.append(one if severity is None else _as(one, Severity(severity)))
     return kept
+
+
+def _too(accepted: Sequence[str]) -> list[str]:
+    """What is accepted with it."""
+    return [ALIKE[one] for one in accepted if one in ALIKE]
 
 
 def _as(one: Finding, severity: Severity) -> Finding:

@@ -7,6 +7,7 @@ Rules, for a person to correct in the file:
 - numbers are bounded on a side whose tail is light, by half the range or twice the stretch from the 75th to the 99th
   percentile, whichever is more; and at zero, where whole ones do not go below it or others come near. A heavy tail has
   no highest value, an id is no quantity, and fewer than 100 values bound nothing.
+- NaN may be where some was seen; what is infinite is no quantity, whatever was seen.
 - a key is unique, a time rises, the label is absent in serving, what is `never` known is tagged so.
 """
 
@@ -57,8 +58,9 @@ def infer(profile: Profile | Seen, table: Table | None = None, *, label: str | N
         never=roles.never,
         weight=seen.profile.weight,
         least_rows=1,
-        least_growth=_GROWTH[0],
-        most_growth=_GROWTH[1],
+        # Without a time nobody knows how long a span is.
+        least_growth=None if roles.time is None else _GROWTH[0],
+        most_growth=None if roles.time is None else _GROWTH[1],
     )
 
 
@@ -102,10 +104,10 @@ def _of_role(name: str, table: Table, label: str | None) -> dict[str, Any]:
 
 
 def _of_kind(seen: ColumnStatistics, *, is_id: bool) -> Mapping[str, Any]:
-    there = seen.rows - seen.missing
+    there = seen.there
     match seen.kind:
         case "float":
-            odd = {"nan": bool(seen.nan), "infinite": bool((seen.plus_infinity or 0) + (seen.minus_infinity or 0))}
+            odd = {"nan": bool(seen.nan), "infinite": False}
             return odd | ({} if is_id else _bounds(seen, there))
         case "integer":
             return {} if is_id else _bounds(seen, there)
@@ -135,7 +137,7 @@ def _domain(seen: ColumnStatistics, there: int) -> dict[str, Any]:
 
 
 def _is_id(seen: ColumnStatistics) -> bool:
-    there = seen.rows - seen.missing
+    there = seen.there
     return bool(_ID.search(seen.name)) or (seen.kind == "integer" and there > 0 and seen.distinct > ID_LIKE * there)
 
 

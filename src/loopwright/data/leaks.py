@@ -27,14 +27,15 @@ BINS = 64
 
 def leaks(rows: pl.DataFrame, features: Sequence[str], label: str, *, seed: int = 0) -> list[Finding]:
     """What the features of these rows, labelled or not, give reason to suspect; one finding a column, errors. A schema
-    that has the line `accept` keeps it from being told (`finding_kinds.decided`), as a loop's `trust` does.
+    that has the line `accept` keeps it from being told (`finding_kinds.decided`), as a loop's `trust` does. Lists are
+    not looked at: no model takes them.
     """
     labelled, unlabelled = rows.filter(pl.col(label).is_not_null()), rows.filter(pl.col(label).is_null())
     if len(labelled) > MOST_ROWS:
         labelled = labelled.sample(MOST_ROWS, seed=seed)
     targets = _targets(labelled[label])
     found = []
-    for name in features:
+    for name in [one for one in features if not rows.schema[one].is_nested()]:
         gap = _missing(unlabelled[name]) - _missing(labelled[name]) if len(unlabelled) >= LEAST_UNLABELLED else 0.0
         if gap > ARRIVES:
             found.append(_arrives(name, label, gap))

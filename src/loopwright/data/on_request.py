@@ -93,8 +93,8 @@ def labelled(rows: pl.LazyFrame, label: str) -> Labelled:
 
 def _classes(seen: ColumnStatistics) -> Label:
     """Classes of what has few values; of other numbers the stretches between their quantiles."""
-    if seen.kind not in ("boolean", "string", "integer", "float") or seen.missing == seen.rows:
-        told = "has no value" if seen.missing == seen.rows else f"is of kind {seen.kind}"
+    if seen.kind not in ("boolean", "string", "integer", "float") or not seen.there:
+        told = "has no value" if not seen.there else f"is of kind {seen.kind}"
         raise UsageError(f"the label {seen.name!r} {told}", where=seen.name, fix="name a column of classes or numbers")
     if _is_of_classes(seen):
         return Label(name=seen.name, values=tuple(seen.values or ())[: MOST_CLASSES - 1])

@@ -12,7 +12,7 @@ import polars as pl
 from loopwright.data import texts
 from loopwright.data.declare import Validate
 from loopwright.data.examine import failed_checks, is_no_utf8
-from loopwright.data.examples import beyond, is_missing
+from loopwright.data.examples import beyond, is_missing, is_out_of_range
 from loopwright.data.finding_kinds import OF_ROWS
 from loopwright.data.findings import Finding, Severity
 from loopwright.data.frequent import KEPT_WHOLE, is_shortened
@@ -93,6 +93,8 @@ def _fails(one: Finding, limits: Column | None, types: Mapping[str, pl.DataType]
             return column.is_nan()
         case "infinity":
             return column.is_infinite()
+        case "time out of range":
+            return is_out_of_range(column, dtype)
         case "not unique":
             return column.is_not_null() & ~column.is_first_distinct()
         case "value out of domain" if limits is not None and limits.values:

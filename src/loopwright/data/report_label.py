@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from loopwright.data.association import Association, Group, Labelled
-from loopwright.data.bars import number, printable, share, short
+from loopwright.data.bars import number, printable, share, short, when
+from loopwright.data.summary import moment
 
 HEADS = ("COLUMN", "BITS", "LOWEST", "HIGHEST")
 _LONGEST = 40
@@ -42,17 +43,31 @@ def fragment(labelled: Labelled, most: int) -> Iterator[str]:
 
 def to_dict(labelled: Labelled) -> dict[str, Any]:
     """All groups of all columns."""
-    columns = [{"name": name, **asdict(labelled.columns[name])} for name in ranked(labelled)]
+    columns = [_plain(name, labelled.columns[name]) for name in ranked(labelled)]
     return {"label": labelled.label, "of": labelled.of, "columns": columns}
+
+
+def _plain(name: str, one: Association) -> dict[str, Any]:
+    told = {"name": name, **asdict(one)}
+    for group in told["groups"]:
+        group |= {end: _end(group[end], one) for end in ("low", "high")}
+    return told
+
+
+def _end(at: float | None, one: Association) -> float | str | None:
+    """Of a group; of times as RFC 3339 text."""
+    return moment(int(at)) if one.kind == "time" and at is not None else at
 
 
 def _row(name: str, one: Association, labelled: Labelled) -> list[str]:
     groups = sorted(one.groups, key=lambda group: group.mean)
-    ends = [_group(groups[at], labelled) if groups else "" for at in (0, -1)]
+    ends = [_group(groups[at], one, labelled) if groups else "" for at in (0, -1)]
     return [short(name, _LONGEST), f"{one.information:.4f}", *ends]
 
 
-def _group(group: Group, labelled: Labelled) -> str:
-    where = group.value if group.value is not None else f"{number(group.low)} to {number(group.high)}"
+def _group(group: Group, one: Association, labelled: Labelled) -> str:
+    ends = [_end(at, one) for at in (group.low, group.high)]
+    told = [when(at) if one.kind == "time" else number(at) for at in ends]
+    where = group.value if group.value is not None else " to ".join(told)
     mean = share(group.mean, 1) if labelled.of != "mean" else number(group.mean)
     return f"{mean} at {short(where, _LONGEST)}"

@@ -20,6 +20,7 @@ from loopwright.data.summary import ColumnStatistics
 if TYPE_CHECKING:
     from loopwright.data.report import Report, Span
 
+SUSPECTED_ONLY = "suspected is not drift yet: that takes another window that says so"
 MOST_COLUMNS = 40
 MOST_FINDINGS = 30
 MOST_NAMED = 10
@@ -53,9 +54,9 @@ def text(report: Report, columns: int, signs: str | None = None) -> str:
 
 def values(seen: ColumnStatistics) -> str:
     """What a column holds, in a few words."""
-    there = seen.rows - seen.missing
+    there = seen.there
     if not there:
-        return "no value"
+        return _odd(seen).removeprefix(", ") or "no value"
     match seen.kind:
         case "boolean":
             return f"true {share((seen.values or {}).get('true', 0), there)}"
@@ -64,7 +65,7 @@ def values(seen: ColumnStatistics) -> str:
         case "string":
             return ", ".join(f"{short(value, 24)} {share(count, seen.rows)}" for value, count in _top(seen))
         case "time":
-            return f"{when(seen.low)} to {when(seen.high)}"
+            return f"{when(seen.low)} to {when(seen.high)}{_odd(seen)}"
         case "list":
             return f"lengths {number(seen.low)} to {number(seen.high)}, mean {number(seen.mean)}"
     median = (seen.quantiles or {}).get("0.5")
@@ -98,9 +99,8 @@ def _top(seen: ColumnStatistics) -> list[tuple[str, int]]:
 
 
 def _odd(seen: ColumnStatistics) -> str:
-    infinite = (seen.minus_infinity or 0) + (seen.plus_infinity or 0)
-    told = [f"{count:,} {what}" for what, count in (("NaN", seen.nan or 0), ("infinite", infinite)) if count]
-    return "".join(f", {one}" for one in told)
+    odd = (("NaN", seen.nan), ("infinite", seen.infinite), ("out of range", seen.out_of_range))
+    return "".join(f", {count:,} {what}" for what, count in odd if count)
 
 
 def _head(report: Report) -> str:
@@ -139,6 +139,8 @@ def _columns(report: Report, span: Span, room: int, signs: str, *, alone: bool) 
 def _drift(report: Report, drift: Drift, room: int, signs: str) -> Iterator[str]:
     counts = Counter(one.standing for one in drift.columns)
     yield ", ".join(f"{counts[one]:,} {one}" for one in Standing if counts[one]) or "there is no column to compare"
+    if drift.suspected and not drift.drifted:
+        yield SUSPECTED_ONLY
     if drift.more_rows:
         yield f"{drift.more_rows:,} more rows are needed to say that nothing moved"
     told = [one for one in drift.columns if one.standing not in (Standing.STEADY, Standing.NOT_ENOUGH)]

@@ -188,6 +188,8 @@ class Schema:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Schema:
         """Of this format or an older one. Raises `DataError` that names the field."""
+        if not isinstance(found["format"], int):
+            raise DataError(f"format = {found['format']!r} is no whole number", fix=f"write format = {FORMAT}")
         if found["format"] > FORMAT:
             raise DataError(f"the schema has format {found['format']}", fix="read it with a newer Loopwright")
         columns = tuple(column_of(one) for one in found["columns"])

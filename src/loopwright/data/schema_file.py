@@ -6,20 +6,24 @@ one's own are not kept when a program writes the file again.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
 from loopwright.data.schema import Column, Schema
-from loopwright.errors import DataError
+from loopwright.errors import DataError, did_you_mean
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 _HEAD = """\
-# What the rows must look like. Edit it: a line that is left out is no limit.
+# What the rows must look like. Edit it: a limit that is left out is none. Each column needs its kind and missing.
+#   kind                       string, integer, float, boolean, time or list
 #   missing, most_missing      whether null may be there at all; in what share of the rows at most
 #   closed, most_outside       whether `values` are all there may be; what share may lie outside
 #   least, most                numbers, or times such as "2013-01-01"; low and high are merely what was seen
@@ -48,20 +52,24 @@ def from_toml(text: str, where: str = "the schema") -> Schema:
     try:
         found = plain(tomllib.loads(text))
         columns = found.get("columns", {})
-        listed = [{"name": name, **one} for name, one in columns.items()]
-        return Schema.from_dict({"format": 1, **found, "columns": listed})
+        if not isinstance(columns, dict) or not all(isinstance(one, dict) for one in columns.values()):
+            raise DataError("columns are no tables", where=where, fix="write [columns.NAME] for each column")
+        listed = [{**one, "name": name} for name, one in columns.items()]
+        made = Schema.from_dict({"format": 1, **found, "columns": listed})
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"this is no TOML: {error}", where=where, fix="mend that line") from None
     except (TypeError, AttributeError, ValueError) as error:
         raise DataError(
             f"this is no schema: {error}", where=where, fix="write [columns.NAME] for each column"
         ) from None
+    _refuse_roles(made, where)
+    return made
 
 
 def read(path: Path) -> Schema:
     """Raises `DataError`."""
     try:
-        return from_toml(path.read_text(encoding="utf-8"), str(path))
+        return from_toml(path.read_text(encoding="utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"the schema cannot be read: {error}", where=str(path), fix="name a file of UTF-8 text"
@@ -69,10 +77,29 @@ def read(path: Path) -> Schema:
 
 
 def write(schema: Schema, path: Path) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_text(to_toml(schema), encoding="utf-8")
-    draft.replace(path)
+    """Whole or not at all; a link stays one, and a device is written to. Raises `OSError`."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(to_toml(schema), encoding="utf-8")
+        return
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        draft.write_text(to_toml(schema), encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Nobody else who asks for the same file gets it meanwhile: what was read is what is replaced. Raises `OSError`."""
+    while True:
+        with path.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # While this one waited, another may have put a new file in its place.
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield
+                return
 
 
 def line(column: str | None, field: str, value: Any) -> str:
@@ -82,6 +109,15 @@ def line(column: str | None, field: str, value: Any) -> str:
     ('columns."dep time".most_missing = 0.25', 'least_rows = 10')
     """
     return f"{_key(field) if column is None else f'columns.{_key(column)}.{field}'} = {toml(value)}"
+
+
+def line_of(column: str, fields: Mapping[str, Any]) -> str:
+    """One line that says several fields of a column.
+
+    >>> line_of("stops", {"shortest": 1, "longest": 4})
+    'columns.stops = { shortest = 1, longest = 4 }'
+    """
+    return f"columns.{line(None, column, fields)}"
 
 
 def accept_kind(column: Column | None, name: str | None, kind: str, accepted: Iterable[str] = ()) -> str:
@@ -118,6 +154,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: plain(one) for name, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _refuse_roles(schema: Schema, where: str) -> None:
+    """A role of no column would switch off what is checked by it."""
+    named = [("key", one) for one in schema.key] + [("time", schema.time), ("label", schema.label)]
+    for role, name in named:
+        if name is not None and name not in schema.names:
+            fix = f"write [columns.{_key(name)}], or take {role} out; {did_you_mean(name, schema.names)}"
+            raise DataError(f"{role} names the column {name!r}, which the schema does not have", where=where, fix=fix)
 
 
 def _lines(fields: Mapping[str, Any]) -> str:

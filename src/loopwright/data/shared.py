@@ -21,7 +21,7 @@ from loopwright.data.distinct import Hashes
 from loopwright.data.frequent import FrequentTexts
 from loopwright.data.histogram import FloatHistogram, IntegerHistogram, Run
 from loopwright.data.profile import Profile
-from loopwright.data.sketch import BooleanSketch, ColumnSketch, FloatSketch, IntegerSketch, TextSketch
+from loopwright.data.sketch import BooleanSketch, ColumnSketch, FloatSketch, IntegerSketch, TextSketch, TimeSketch
 
 OTHERS = "all other values"
 _MOST_BINS = 1 << 15
@@ -84,6 +84,8 @@ def shared(reference: ColumnSketch, current: ColumnSketch) -> Shared:
             counts, low, high = _of_floats(reference.histogram, current.histogram)
             return Shared(counts=counts, low=low, high=high, apart=apart)
         case IntegerSketch(), IntegerSketch():
+            if isinstance(reference, TimeSketch) and isinstance(current, TimeSketch):
+                apart["out of range"] = np.array([reference.beyond[0], current.beyond[0]], dtype=np.float64)
             counts, low, high = _of_integers(reference.histogram, current.histogram)
             return Shared(counts=counts, low=low, high=high, apart=apart)
     raise TypeError(f"{reference.kind} and {current.kind} have no cells in common")

@@ -26,6 +26,8 @@ from loopwright.data.moments import BLOCK, ExactMoments, Moments
 PIECE = 8 * BLOCK
 Described = Literal["string", "integer", "float", "boolean", "time", "list"]
 """The kinds of the schema, and lists, of which only the lengths are described."""
+FIRST_TIME, LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""Microseconds since 1970: the first of the year 1, and the last of the year 9999."""
 
 
 class ColumnSketch:
@@ -193,9 +195,33 @@ class IntegerSketch(NumberSketch):
 
 
 class TimeSketch(IntegerSketch):
-    """Microseconds since 1970, in UTC."""
+    """Microseconds since 1970, in UTC. Those beyond the years 1 to 9999 are counted and take part in nothing else."""
 
     kind: Described = "time"
+
+    def __init__(self, extra: int = 0, weighted: bool = False) -> None:
+        super().__init__(extra, weighted)
+        self.beyond: Tallies = np.zeros(1 + extra, dtype=tally_type(extra))
+
+    def merge(self, other: IntegerSketch) -> None:
+        super().merge(other)
+        self.beyond += other.beyond if isinstance(other, TimeSketch) else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return super().to_dict() | ({"beyond": self.beyond.tolist()} if self.beyond.any() else {})
+
+    def fill(self, found: Mapping[str, Any]) -> None:
+        super().fill(found)
+        told = found.get("beyond", [0] * (1 + self.extra))
+        self.beyond = np.array(told, dtype=tally_type(self.extra)).reshape(1 + self.extra)
+
+    def _piece(self, values: NDArray[np.int64], extra: Extra | None) -> None:
+        if int(values.min()) < FIRST_TIME or int(values.max()) > LAST_TIME:
+            known = (values >= FIRST_TIME) & (values <= LAST_TIME)
+            self.beyond += tally(known.astype(np.int64), 2, extra)[0]
+            values, extra = values[known], None if extra is None else extra[known]
+        if len(values):
+            super()._piece(values, extra)
 
 
 class ListSketch(IntegerSketch):

@@ -8,12 +8,13 @@ what is to be told, not what stops. What cannot be described at all is left out,
 from __future__ import annotations
 
 from codecs import getincrementaldecoder
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 from fsspec.implementations.local import LocalFileSystem
@@ -22,10 +23,10 @@ from loopwright.data import files
 from loopwright.data.files import File
 from loopwright.data.infer import infer
 from loopwright.data.report import Span
-from loopwright.data.schema import Schema
+from loopwright.data.schema import Column, Schema
 from loopwright.data.seen import Seen
 from loopwright.data.source import Source, open_source
-from loopwright.data.statistics import TableProfile, kind_of, profile_parquet
+from loopwright.data.statistics import TOO_WIDE, TableProfile, kind_of, profile_parquet
 from loopwright.data.table import Table
 from loopwright.errors import BadSource, DataError
 
@@ -86,9 +87,12 @@ def of_source(source: Source, room: Path) -> Looked:
 def plain_schema(seen: Seen, table: Table | None = None) -> Schema:
     """What the rows themselves look like: held against it, only what is wrong in any data is found."""
     made = infer(seen, table)
-    # A column without a value promises nothing.
-    columns = tuple(replace(one, most_missing=None) if one.most_missing == 1.0 else one for one in made.columns)
-    return replace(made, columns=columns)
+    return replace(made, columns=tuple(map(_plain_column, made.columns)))
+
+
+def _plain_column(one: Column) -> Column:
+    """A column without a value promises nothing; numbers that are none are told, however many were seen."""
+    return replace(one, most_missing=None if one.most_missing == 1.0 else one.most_missing, nan=False, infinite=False)
 
 
 def _repaired(found: list[File], room: Path, schema: Schema | None, note: str) -> Looked:
@@ -115,10 +119,13 @@ def _texts(schema: Schema | None) -> pa.Schema | None:
     return pa.schema([(column.name, pa.string()) for column in schema.columns if column.kind == "string"])
 
 
-def _described(schema: pa.Schema) -> tuple[pa.Schema, list[str]]:
+def _described(schema: pa.Schema, too_wide: Collection[str] = ()) -> tuple[pa.Schema, list[str]]:
     """The columns that can be, as they are described; and what to say of the others."""
-    kept, notes = [], []
+    kept: list[pa.Field] = []
+    notes = [f"left out: column {name!r}: {TOO_WIDE}" for name in sorted(too_wide)]
     for field in schema:
+        if field.name in too_wide:
+            continue
         made = pa.field(field.name, _shown_as(field.type))
         try:
             kind_of(made.name, made.type)
@@ -143,22 +150,35 @@ def _in_place(source: Source, paths: list[str]) -> Looked | None:
         return None
     try:
         profile = profile_parquet(paths)
-    except (pa.ArrowException, OSError):
-        return None  # reading it as a source tells the row
+    except (pa.ArrowException, OSError, DataError):
+        return None  # reading it as a source tells the row, or the column that cannot be described
     profile.flush()
     return Looked(span=Span.of(source.name, profile), rows=pl.scan_parquet(paths, glob=False))
 
 
-def _copied(source: Source, target: Path) -> Looked:
-    kept, notes = _described(source.schema)
+def _copied(source: Source, target: Path, too_wide: frozenset[str] = frozenset()) -> Looked:
+    """Once more from the start where a column turns out to hold numbers that are too wide."""
+    kept, notes = _described(source.schema, too_wide)
     profile = TableProfile.of_schema(kept)
+    found: frozenset[str] = frozenset()
     with pq.ParquetWriter(target, kept) as writer:
         for batch in source.batches():
             made = _readable(batch, kept)
+            if found := _too_wide(made):
+                break
             profile.update(made)
             writer.write_batch(made)
+    if found:
+        return _copied(source, target, too_wide | found)
     profile.flush()
     return Looked(span=Span.of(source.name, profile, notes), rows=pl.scan_parquet(target, glob=False))
+
+
+def _too_wide(batch: pa.RecordBatch) -> frozenset[str]:
+    """Columns with a number that 64 bits with a sign do not hold."""
+    unsigned = [name for name in batch.schema.names if batch.schema.field(name).type == pa.uint64()]
+    highest = {name: pc.max(batch.column(name)).as_py() for name in unsigned}
+    return frozenset(name for name, most in highest.items() if most is not None and most >= 2**63)
 
 
 def _readable(batch: pa.RecordBatch, kept: pa.Schema) -> pa.RecordBatch:

@@ -31,6 +31,7 @@ from loopwright.errors import DataError
 __all__ = ["ColumnStatistics", "Statistics", "TableProfile", "describe", "kind_of", "profile_by", "profile_parquet"]
 
 BATCH_ROWS = 131_072
+TOO_WIDE = "whole numbers of 2**63 and more cannot be described"
 _MOST_CELLS = 1 << 23
 """Of a batch: a wide table is read in shorter ones."""
 _MOST_NAMED = 20
@@ -120,13 +121,13 @@ class TableProfile(Profile):
         if not batch.num_rows:
             return
         extra = self._extra({name: _listed(batch.column(name)) for name in (self.weight, self._label) if name})
-        self.copies.split(lambda name: _digest(batch.column(name), self.sketches[name].kind))
+        self.copies.split(lambda name: _digest(batch.column(name), self.sketches[name].kind, name))
         self.rows += batch.num_rows
         for name, sketch in self.sketches.items():
             if name in self._texts:
                 self._texts[name].add(sketch, batch.column(name), extra)
             else:
-                add(sketch, *_values(batch.column(name), sketch.kind), extra)
+                add(sketch, *_values(batch.column(name), sketch.kind, name), extra)
 
     def flush(self) -> None:
         for name, codes in self._texts.items():
@@ -295,7 +296,7 @@ def _is_text(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype))
 
 
-def _values(array: pa.Array, kind: Described) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def _values(array: pa.Array, kind: Described, name: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Those that are there, in the type that the sketch takes, and which rows they belong to."""
     if kind == "list":
         values, there = _split(pc.list_value_length(array))
@@ -305,7 +306,7 @@ def _values(array: pa.Array, kind: Described) -> tuple[NDArray[Any], NDArray[np.
     if kind == "float" and pa.types.is_decimal(array.type):
         array = array.cast(pa.float64())
     if array.type == pa.uint64():
-        array = _signed(array)
+        array = _signed(array, name)
     values, there = _split(array)
     dtype = {"integer": np.int64, "float": np.float64}.get(kind)
     return values if dtype is None else values.astype(dtype, copy=False), there
@@ -340,17 +341,30 @@ def _microseconds(array: pa.Array) -> pa.Array:
         array = array.cast(pa.timestamp("ms" if pa.types.is_date64(array.type) else "s"))
     if array.type.unit == "ns":
         nanoseconds = array.cast(pa.int64())
-        down = pc.if_else(pc.less(nanoseconds, 0), pc.subtract(nanoseconds, 999), nanoseconds)
-        return pc.divide(down, 1000)
-    return array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64())
+        cut = pc.divide(nanoseconds, 1000)  # towards zero
+        return pc.subtract(cut, pc.less(nanoseconds, pc.multiply(cut, 1000)).cast(pa.int64()))
+    try:
+        return array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64())
+    except pa.ArrowInvalid:
+        return _saturated(array)
 
 
-def _signed(array: pa.Array) -> pa.Array:
+def _saturated(array: pa.Array) -> pa.Array:
+    """What leaves 64 bits is told as the lowest and highest of them, which no calendar has either."""
+    factor = {"s": 1_000_000, "ms": 1000}[array.type.unit]
+    counts, ends = array.cast(pa.int64()), np.iinfo(np.int64)
+    most = ends.max // factor
+    return pc.if_else(
+        pc.greater(counts, most), ends.max, pc.if_else(pc.less(counts, -most), ends.min, pc.multiply(counts, factor))
+    )
+
+
+def _signed(array: pa.Array, name: str) -> pa.Array:
     try:
         return array.cast(pa.int64())
     except pa.ArrowInvalid:
         raise DataError(
-            "whole numbers beyond 2**63 cannot be described", fix="turn the column into floats or strings"
+            TOO_WIDE, where=f"column {name!r}", fix="turn it into floats or strings, or list it in never="
         ) from None
 
 
@@ -370,10 +384,10 @@ def _listed(array: pa.Array) -> list[Any]:
     return list(array.to_pylist())
 
 
-def _digest(array: pa.Array, kind: Described) -> bytes:
+def _digest(array: pa.Array, kind: Described, name: str) -> bytes:
     """What a batch holds of one column."""
     if kind != "string":
-        return digest(*_values(array, kind))
+        return digest(*_values(array, kind, name))
     texts = array.cast(pa.large_string())
     known = texts.drop_null() if texts.null_count else texts
     there = None if not texts.null_count else texts.is_valid().to_numpy(zero_copy_only=False)

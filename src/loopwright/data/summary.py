@@ -37,7 +37,7 @@ class ColumnStatistics:
     kind: Described
     rows: int
     missing: int
-    """Nulls; of strings also the empty ones, of floats also what is not finite."""
+    """Nulls; of strings also the empty ones, of floats also NaN."""
     distinct: int
     """Exact for booleans, for whole numbers within 4,096 of each other, up to 256 other numbers and 1,024 strings;
     beyond that within 1.6 % (one standard error). Missing ones count for none."""
@@ -47,6 +47,8 @@ class ColumnStatistics:
     nan: int | None = None
     minus_infinity: int | None = None
     plus_infinity: int | None = None
+    out_of_range: int | None = None
+    """Times beyond the years 1 to 9999."""
     zeros: int | None = None
     negatives: int | None = None
     mean: float | None = None
@@ -58,8 +60,8 @@ class ColumnStatistics:
     low: float | str | None = None
     high: float | str | None = None
     quantiles: Mapping[str, float] | None = None
-    """By share, as text: `0.5` is the median. Exact for whole numbers within 4,096 of each other; otherwise
-    interpolated in a bin, whose rows bound the error in rank."""
+    """By share, as text: `0.5` is the median. Exact for whole numbers within 4,096 of each other and for up to 256
+    other numbers; otherwise interpolated in a bin, whose rows bound the error in rank."""
     values: Mapping[str, int] | None = None
     """Counts of the most frequent values; of numbers only where all are known. None is too high; too low by at most
     `values_error`."""
@@ -70,6 +72,16 @@ class ColumnStatistics:
     longest: int | None = None
     gaps: tuple[tuple[str, str], ...] | None = None
     """Of times: the stretches without rows that are unlike all others, at most ten, in order."""
+
+    @property
+    def infinite(self) -> int:
+        """Of both signs."""
+        return (self.minus_infinity or 0) + (self.plus_infinity or 0)
+
+    @property
+    def there(self) -> int:
+        """Rows with a value that all else describes: neither missing, nor infinite, nor out of range."""
+        return self.rows - self.missing - self.infinite - (self.out_of_range or 0)
 
     @property
     def is_counted(self) -> bool:
@@ -83,7 +95,7 @@ class ColumnStatistics:
     @property
     def is_constant(self) -> bool:
         """One value in every row."""
-        return self.distinct == 1 and self.missing == 0
+        return self.distinct == 1 and self.there == self.rows
 
 
 def column_statistics(name: str, sketch: ColumnSketch) -> ColumnStatistics:
@@ -106,11 +118,21 @@ def column_statistics(name: str, sketch: ColumnSketch) -> ColumnStatistics:
 
 def quantiles(sketch: NumberSketch, by: int = 0) -> Mapping[str, float] | None:
     """Of a flushed sketch; `by` 1 counts weights (where these are the first extra sums)."""
-    cells = sketch.cells()
+    cells = _values_as_cells(sketch) or sketch.cells()
     if not len(cells.low) or cells.tallies[:, by].sum() <= 0:
         return None
     found = cells.quantiles(np.array(QUANTILES), by)
     return {str(share): float(value) for share, value in zip(QUANTILES, found, strict=True)}
+
+
+def _values_as_cells(sketch: NumberSketch) -> Cells | None:
+    """Where all values are known there is no need to interpolate."""
+    if not isinstance(sketch, FloatSketch | IntegerSketch) or sketch.few.values is None or not len(sketch.few.values):
+        return None
+    bits = sketch.few.values
+    values = bits.view(np.float64) if isinstance(sketch, FloatSketch) else bits.astype(np.float64)
+    order = np.argsort(values, kind="stable")
+    return Cells(low=values[order], high=values[order], tallies=sketch.few.tallies[order])
 
 
 def equal_width(cells: Cells, bins: int) -> tuple[list[float], list[float]]:
@@ -173,7 +195,7 @@ def _of_floats(sketch: FloatSketch, nulls: int) -> dict[str, Any]:
     odd = list(map(int, sketch.odd[:, 0].tolist()))
     histogram, few = sketch.histogram, sketch.few
     told: dict[str, Any] = {
-        "missing": nulls + sum(odd),
+        "missing": nulls + odd[0],
         "nan": odd[0],
         "minus_infinity": odd[1],
         "plus_infinity": odd[2],
@@ -215,8 +237,9 @@ def _of_integers(sketch: IntegerSketch, nulls: int) -> dict[str, Any]:
 
 
 def _of_times(sketch: TimeSketch, nulls: int) -> dict[str, Any]:
-    told: dict[str, Any] = {"missing": nulls, "distinct": _distinct(sketch)}
-    if sketch.rows == nulls:
+    beyond = int(sketch.beyond[0])
+    told: dict[str, Any] = {"missing": nulls, "out_of_range": beyond, "distinct": _distinct(sketch)}
+    if sketch.rows == nulls + beyond:
         return told
     found = tuple((moment(start), moment(end)) for start, end in gaps(sketch))
     return told | {"low": moment(sketch.histogram.low), "high": moment(sketch.histogram.high), "gaps": found}

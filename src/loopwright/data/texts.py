@@ -82,6 +82,7 @@ def repaired(text: str) -> str:
 
 def folded(text: str) -> str:
     """What a person would take for the same: without case, accents, spaces and punctuation at the ends and in pairs.
+    Signs stay: A and A- are two marks, and -3 is not 3.
 
     >>> folded(" NYC ") == folded("nyc"), folded("São  Paulo") == folded("sao paulo"), folded("A-1") == folded("A1")
     (True, True, False)
@@ -89,7 +90,7 @@ def folded(text: str) -> str:
     if not text.isascii():
         plain = unicodedata.normalize("NFKD", text.casefold())
         text = "".join(one for one in plain if not unicodedata.combining(one))
-    return " ".join(text.lower().split()).strip(" .,;:_-")
+    return " ".join(text.lower().split()).strip(" .,;:_")
 
 
 def look_alikes(texts: Collection[str]) -> list[list[str]]:

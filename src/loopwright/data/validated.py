@@ -17,17 +17,22 @@ from loopwright.data.declare import Validate
 from loopwright.data.described import Described, described
 from loopwright.data.examine import examine
 from loopwright.data.finding_kinds import decided
-from loopwright.data.findings import Finding, errors, ranked
+from loopwright.data.findings import Finding, Severity, errors, ranked
+from loopwright.data.gaps import gaps
 from loopwright.data.rows import Rows
 from loopwright.data.schema import Schema
 from loopwright.data.seen import Seen
+from loopwright.data.sketch import TimeSketch
 from loopwright.data.spans import plain_schema
 from loopwright.data.tables import Tables
 from loopwright.data.validate import contract, unlearnable
 from loopwright.errors import DataError
 
-_OF_SPANS = ("goes back in time", "unit jump", "differs from the last span", "comparison data missing")
-_OF_WHOLE_SPANS = ("rows shrank", "rows grew")
+_OF_SPANS = (
+    "goes back in time", "unit jump", "differs from the last span", "comparison data missing", "rows shrank",
+    "rows grew",
+)  # fmt: skip
+_GAP = "gap in time"
 _MOST_TOLD = 20
 
 
@@ -83,8 +88,8 @@ def validated(
     kept = _set_aside(rows, tables, findings, validating, _schema(found, rows, given), folder)
     if kept is not None:
         rows, counts, number = kept
-        found = described(rows, tables, validating.span)
-        findings = _findings(found, rows, tables, given)
+        whole, found = found, described(rows, tables, validating.span)
+        findings = _without_own_gaps(_findings(found, rows, tables, given), whole, found, rows)
     rows.refuse_weights(tables)
     if not errors(findings):
         findings = ranked([*findings, *_leaks(rows, tables, trust, given, seed)])
@@ -130,20 +135,55 @@ def _findings(found: Described, rows: Rows, tables: Tables, given: Schema | None
     schema = _schema(found, rows, given)
     seen = Seen.of(found.rows.profile())
     told = [one for one in check(seen, schema, now=rows.version.appended_at) if one.kind != "comparison data missing"]
+    told = _stopping(told, rows, schema)
     told += decided(unlearnable(found.rows, rows.features, rows.label), schema)
     if found.rows.rows:
         told = examine(rows.scan(tables, rows.version.columns), schema, told)
-    distinct = {(one.kind, one.column): one for one in [*told, *_of_spans(found, schema)]}
+    distinct = {(one.kind, one.column, one.message if one.kind == _GAP else ""): one for one in [*told, *_of_spans(found, schema)]}
     return ranked(distinct.values())
+
+
+def _stopping(found: Sequence[Finding], rows: Rows, schema: Schema) -> list[Finding]:
+    """What is infinite is an error here, unless the schema says otherwise: most models cannot be trained on it."""
+    learned = {*rows.features, rows.label, rows.weight} if "infinity" not in schema.severity else set()
+    is_so = [one.kind == "infinity" and one.column in learned for one in found]
+    fix = "most models cannot be trained on it: look for a division by zero, or write null"
+    return [
+        replace(one, severity=Severity.ERROR, fix=fix) if stops else one for one, stops in zip(found, is_so, strict=True)
+    ]
+
+
+def _without_own_gaps(findings: Sequence[Finding], whole: Described, kept: Described, rows: Rows) -> list[Finding]:
+    """Without the stretches of time in which rows were set aside, and that were no gaps with these."""
+    if rows.aside is None or not any(one.kind == _GAP for one in findings):
+        return list(findings)
+    aside, before, after = pl.read_parquet(rows.aside), _gaps(whole), _gaps(kept)
+    stretches = {name: iter(found) for name, found in after.items()}
+    told = []
+    for one in findings:
+        if one.kind == _GAP:
+            name = str(one.column)
+            start, end = next(stretches[name])
+            times = aside[name].cast(pl.Datetime("us", "UTC")).to_physical()
+            was_gap = any(first < end and start < last for first, last in before[name])
+            if not was_gap and bool(times.is_between(start, end).any()):
+                continue
+        told.append(one)
+    return told
+
+
+def _gaps(found: Described) -> dict[str, list[tuple[int, int]]]:
+    sketches = found.rows.profile().at_rest().sketches
+    return {name: gaps(sketch) for name, sketch in sketches.items() if isinstance(sketch, TimeSketch)}
 
 
 def _of_spans(found: Described, schema: Schema) -> list[Finding]:
     """The newest span against the one before."""
     if found.span is None or found.before is None:
         return []
-    kinds = (*_OF_SPANS, *(_OF_WHOLE_SPANS if found.is_before_whole else ()))
-    told = check(found.span.profile(), schema, previous=found.before.profile())
-    return [one for one in told if one.kind in kinds]
+    spans = found.span.profile(), found.before.profile()
+    told = check(spans[0], schema, previous=spans[1], equally_long=True)
+    return [one for one in told if one.kind in _OF_SPANS]
 
 
 def _schema(found: Described, rows: Rows, given: Schema | None) -> Schema:

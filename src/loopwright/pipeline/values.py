@@ -312,5 +312,5 @@ def _instead(value: Any) -> str:
         )
     return (
         "return numbers, text, bytes, lists, dicts, dataclasses, frames, arrays or a Path; or register a format: "
-        "lw.register_format(...)"
+        "loopwright.pipeline.formats.register_format(...)"
     )
