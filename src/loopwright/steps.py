@@ -49,7 +49,7 @@ from loopwright.pipeline.step import Rejected, step
 from loopwright.registry import evidence
 from loopwright.registry.beside import beside
 from loopwright.registry.complete import complete
-from loopwright.train import parts, trials
+from loopwright.train import overlap, parts, trials
 from loopwright.train.data import TrainingData
 from loopwright.train.fitted import said
 from loopwright.train.parameters import parameters_of, takes_any
@@ -167,19 +167,26 @@ def select(validate: Validated) -> Rows:
 def split(
     select: Rows,
     splitting: Split,
+    validating: Validate,
+    schema: Path | None,
     context: Context,
 ) -> Parts:
-    """Which rows train, and which are held out to judge; those without a label are left out and counted."""
+    """Which rows train, and which are held out to judge; those without a label are left out and counted. No row may do
+    both."""
     table = select.table
     select.refuse_unknown("split=", splitting.key)
     columns = [table.time] if splitting.by == "time" and table.time else splitting.key or table.key or select.features
-    labelled = select.labelled(context.tables, columns).collect()
+    labelled = overlap.labelled(select, context.tables, splitting, columns)
     unlabelled = select.unlabelled(context.tables)
     settled = parts.carry_out(
         splitting, labelled.select(columns), time=table.time, key=table.key, unlabelled_rows=unlabelled
     )
     _refuse_new_classes(labelled[select.label], settled.of(labelled.select(columns)) == HELD)
     print(f"{settled.train_rows:,} rows train, {settled.held_rows:,} are held out, {unlabelled:,} have no label")
+    both = overlap.overlap(select, labelled, settled, None if schema is None else schema_file.read(schema))
+    for finding in both:
+        print(finding)
+    refuse(both, select, validating)
     return settled
 
 

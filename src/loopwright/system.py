@@ -17,7 +17,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loopwright import settings as settings_table
+from loopwright.core.artifact import Artifact
 from loopwright.core.clock import Clock, SystemClock
 from loopwright.core.event import Cause
 from loopwright.core.stores import Blobs, Stores
@@ -160,19 +161,29 @@ class System:
         """
         from loopwright.pipeline.values import Values
 
-        found = self.stores.runs.get(run)
-        outputs = {e.step: e.output for e in self.stores.executions.of_run(found.id) if e.status.has_output}
-        digest = outputs.get(step)
-        if digest is None:
-            known = did_you_mean(step, outputs)
-            raise UsageError(f"step {step!r} of run {found.id} has no output; {known}", fix=f"lw show {found.id}")
-        artifact = self.stores.artifacts.get(digest)
+        artifact = self._output(run, step)
         folder = Path(tempfile.mkdtemp(prefix="loopwright-"))
         try:
             return Values(blobs=self.stores.blobs).load(artifact, folder)
         finally:
             with suppress(OSError):
                 folder.rmdir()  # unless a copy was put there
+
+    def output_fields(self, run: str, step: str, names: Collection[str]) -> dict[str, Any]:
+        """Some fields of what a step returned, where that is a dataclass with such: quick, for nothing else is loaded.
+        None of them may be a file. Raises as `output`."""
+        from loopwright.pipeline.values import Values
+
+        return Values(blobs=self.stores.blobs).fields(self._output(run, step), names, Path(os.devnull))
+
+    def _output(self, run: str, step: str) -> Artifact:
+        found = self.stores.runs.get(run)
+        outputs = {e.step: e.output for e in self.stores.executions.of_run(found.id) if e.status.has_output}
+        digest = outputs.get(step)
+        if digest is None:
+            known = did_you_mean(step, outputs)
+            raise UsageError(f"step {step!r} of run {found.id} has no output; {known}", fix=f"lw show {found.id}")
+        return self.stores.artifacts.get(digest)
 
     def _handed_on(self) -> dict[str, Any]:
         """Settings as this process settled them: the worker must not settle them anew from another folder."""

@@ -1,6 +1,7 @@
 """The rows of a loop on their way to the model: described, held against a schema, set aside, compared with before."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -288,3 +289,63 @@ def without_paid(data: lw.TrainingData) -> Any:
 
     pages = make_column_transformer(("passthrough", ["pages"]))
     return make_pipeline(pages, LogisticRegression()).fit(data.X, data.y)
+
+
+def test_a_column_of_lists_is_refused_by_name_with_what_to_do(tmp_path: Path) -> None:
+    shop = LoopShop(tmp_path)
+    shop.tables.append(visits, rows(N).with_columns(tags=pl.concat_list(pl.col("pages"))))
+    stopped = shop.run(shop.loop())
+    assert stopped.run.error
+    assert "a column of lists cannot enter a model" in stopped.run.error.message
+    assert "'tags'" in str(stopped.run.error.where)
+    assert "split" not in stopped.executions
+
+
+def test_what_is_infinite_stops_the_run_or_is_set_aside(tmp_path: Path) -> None:
+    shop = LoopShop(tmp_path)
+    fare = pl.when(pl.int_range(pl.len()) % 400 == 7).then(float("inf")).otherwise(pl.col("pages") * 1.5)
+    shop.tables.append(visits, rows(N).with_columns(fare=fare))
+    stopped = shop.run(shop.loop())
+    assert stopped.run.error
+    for words in ("'fare' is infinite in 4 rows", "columns.fare.infinite = true", "quarantine=True"):
+        assert words in stopped.run.error.message
+    for quarantine in (True, ["infinity"]):
+        passed = shop.run(shop.loop(validate=Validate(quarantine=quarantine)))
+        assert passed.status == "succeeded", passed.run.error
+        found: Validated = passed.output("validate")
+        assert found.set_aside == {"infinity: fare": 4}
+        assert [one.kind for one in found.findings] == []
+
+
+def test_rows_that_were_set_aside_leave_no_gap(tmp_path: Path, file: Path) -> None:
+    shop = LoopShop(tmp_path)
+    at = pl.int_range(pl.len())
+    odd_rows = rows(N).with_columns(pages=pl.when(at.is_between(400, 459)).then(-4).otherwise("pages"))
+    gone = odd_rows.filter(~at.is_between(1000, 1100))
+    shop.tables.append(visits, gone)
+    done = shop.run(shop.loop(validate=Validate(str(file), quarantine=True)))
+    assert done.status == "succeeded", done.run.error
+    found: Validated = done.output("validate")
+    assert found.set_aside_rows == 60
+    [gap] = [one for one in found.findings if one.kind == "gap in time"]
+    assert "'at' has no rows from about 2026-02-11" in gap.message
+
+
+def test_rows_that_train_and_judge_stop_the_run_until_they_are_accepted(tmp_path: Path, file: Path) -> None:
+    shop = LoopShop(tmp_path)
+    draw = np.random.default_rng(2)
+    once = rows(N - 100).with_columns(fare=pl.Series(draw.random(N - 100)))
+    late = rows(N).select("id", "at").tail(100)
+    twice = pl.concat([once, once.head(100).with_columns(id=late["id"], at=late["at"])])
+    shop.tables.append(visits, twice)
+    stopped = shop.run(shop.loop())
+    assert stopped.run.error
+    assert "100 of 320 rows (31.2%) are both trained on and judged by: equal in channel, pages" in (
+        stopped.run.error.message
+    )
+    assert "train" not in stopped.executions
+    file.write_text(
+        schema_file.to_toml(replace(infer(describe(twice.lazy()).profile(), visits), accepted=("train-test overlap",)))
+    )
+    accepted = shop.run(shop.loop(validate=Validate(str(file))))
+    assert accepted.status == "succeeded", accepted.run.error

@@ -64,6 +64,9 @@ def test_bad_rows_stop_a_loop_or_are_set_aside_and_drift_is_told(project: Path) 
     passed = lw("run", "buys.py", cwd=project)
     assert passed.returncode == 0, passed.stderr
     assert "4 rows set aside: number too small: pages (4)" in passed.stdout
+    again = lw("run", "buys.py", cwd=project).stdout
+    assert "validate  reused" in again
+    assert "4 rows set aside: number too small: pages (4)" in again
     assert "4 rows" in lw("data", "quarantined", "last", "--output", "aside.parquet", cwd=project).stdout
     aside = pl.read_parquet(project / "aside.parquet")
     assert set(aside["reason"]) == {"number too small: pages"}

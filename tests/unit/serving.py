@@ -23,7 +23,7 @@ from loopwright.gateway.guard import Guard
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.note import Tracer
 from loopwright.predictions import journal, labels
-from loopwright.predictions.journal import Journal
+from loopwright.predictions.journal import Journal, Terms
 from loopwright.protocols.bodies import Limits
 from loopwright.protocols.door import Entry
 from loopwright.protocols.labelling import Labelling
@@ -137,13 +137,14 @@ class Station:
         platform: Platform | None = None,
         oversight: Oversight = Oversight(),  # noqa: B008 - frozen
         tracer: Tracer | None = None,
+        terms: Terms | None = None,
     ) -> None:
         self.workspace = workspace
         self.clock = HandClock()
         self.table = RouteTable()
         self.models: dict[tuple[str, int], LoadedModel | Exception] = {}
         self.loaded: list[tuple[str, int]] = []
-        self.journal = Journal(workspace / journal.FOLDER, self.clock)
+        self.journal = Journal(workspace / journal.FOLDER, self.clock, terms=terms)
         self.label_journal = Journal(workspace / labels.FOLDER, self.clock)
         self.gateway = Gateway(routes=lambda: self.table, load=self.load, journal=self.journal, clock=self.clock)
         labelling = Labelling(workspace=workspace, journal=self.label_journal, gateway=self.gateway, clock=self.clock)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from loopwright.data import schema_file
 from loopwright.data.check import check
+from loopwright.data.drift import drift
 from loopwright.data.examine import examine, overlap
 from loopwright.data.finding_kinds import KINDS
 from loopwright.data.findings import Finding, Severity, errors, report
@@ -22,6 +23,8 @@ from loopwright.data.infer import infer
 from loopwright.data.leaks import leaks
 from loopwright.data.relax import accept
 from loopwright.data.schema import Check, Column, Schema, Share
+from loopwright.data.seen import Seen
+from loopwright.data.spans import plain_schema
 from loopwright.data.statistics import describe
 from loopwright.data.table import Table
 from loopwright.data.validate import findings
@@ -75,6 +78,10 @@ def of(kind: str, column: Column, bad: list[Any], good: list[Any], **more: Any) 
 
 def whole(bad: dict[str, Any], good: dict[str, Any], kind: str, schema: Schema, **more: Any) -> Case:
     return Case(kind=kind, schema=schema, bad=bad, good=good, **more)
+
+
+def moments(*microseconds: int) -> Any:
+    return pl.Series(microseconds, dtype=pl.Datetime("us"))
 
 
 def hours(count: int, gap_hours: int = 0, start: datetime = START) -> list[datetime]:
@@ -157,8 +164,8 @@ CASES = [
     of("time too early", a("time", least="2013-01-01"), hours(2, start=START - timedelta(hours=1)), hours(2)),
     of("time too late", a("time", most="2013-01-01T01:00:00Z"), hours(3), hours(2)),
     of(
-        "time out of range", a("time"), pl.Series([2**61, 0], dtype=pl.Datetime("us")),
-        pl.Series([253_402_300_799_999_999, -62_135_596_800_000_000], dtype=pl.Datetime("us")),
+        "time out of range", a("time"), moments(2**61, 0),
+        moments(253_402_300_799_999_999, -62_135_596_800_000_000),
     ),
     of("text too short", a("string", shortest=2), ["ab", "c"], ["ab", "cd"]),
     of("text too long", a("string", longest=2), ["ab", "äöü"], ["ab", "äö"]),
@@ -438,3 +445,48 @@ def test_any_rows_are_checked_against_any_others(one: str, other: str, data: st.
         if each.accept:
             schema = accept(schema, each, who="ana", why="it is right", at=NOW)
     assert schema_file.from_toml(schema_file.to_toml(schema)) == schema
+
+
+def test_rows_equal_by_chance_are_no_overlap_and_many_more_are_an_error() -> None:
+    draw = np.random.default_rng(5)
+    train = pl.LazyFrame({"x": draw.random(10_000), "y": draw.integers(0, 2, 10_000)})
+    test = pl.LazyFrame({"x": draw.random(2000), "y": draw.integers(0, 2, 2000)})
+    assert overlap(train, test, ["x", "y"]) == []
+    for copied, severity in ((4, None), (15, Severity.WARNING), (40, Severity.ERROR)):
+        found = overlap(train, pl.concat([train.head(copied), test]), ["x", "y"])
+        assert [one.severity for one in found] == ([severity] if severity else [])
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["A", "A-", "B", "B-"], ["x+", "x", "y"], ["-3", "3", "4", "-4"], ["3.", "3", ".5", "5"]],
+    ids=["grades", "plus", "numbers", "points"],
+)
+def test_signs_tell_categories_apart(values: list[str]) -> None:
+    seen = describe(pl.LazyFrame({"x": values * 20})).profile()
+    assert "look-alike categories" not in [one.kind for one in check(seen, Schema(columns=(TEXT,)))]
+
+
+def test_nan_and_infinity_are_found_in_any_data_and_are_accepted_each_by_its_line() -> None:
+    rows = pl.LazyFrame({"x": [1.0, float("nan"), float("inf")], "y": [float("inf")] * 3})
+    seen = Seen.of(describe(rows).profile())
+    found = [one for one in check(seen, plain_schema(seen)) if one.kind != "constant"]
+    assert [(one.kind, one.column, one.number, one.accept) for one in found] == [
+        ("NaN", "x", 1, "columns.x.nan = true"),
+        ("infinity", "x", 1, "columns.x.infinite = true"),
+        ("infinity", "y", 3, "columns.y.infinite = true"),
+    ]
+    assert (seen.columns["x"].missing, seen.columns["y"].missing, seen.columns["y"].there) == (1, 0, 0)
+
+
+def test_an_inferred_schema_allows_nan_where_some_was_seen_and_infinity_nowhere() -> None:
+    made = infer(describe(pl.LazyFrame({"x": [1.0, float("nan"), float("inf")], "y": [1.0, 2.0, 3.0]})).profile())
+    assert [(one.nan, one.infinite) for one in made.columns] == [(True, False), (False, False)]
+
+
+def test_what_is_missing_is_the_same_to_findings_and_to_drift() -> None:
+    values = [None, float("nan"), float("inf"), 1.0] * 500
+    seen = describe(pl.LazyFrame({"x": values})).profile()
+    [moved] = drift(seen, seen).columns
+    assert moved.missing == (0.5, 0.5)
+    assert seen.column("x").missing / seen.rows == 0.5

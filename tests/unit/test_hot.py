@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from tests.unit.keyed import CAUSE, a_key, added
 from tests.unit.serving import ROW, SCHEMA, Multiplier, a_model
-from tests.unit.wires import Gatehouse, nameless, request
+from tests.unit.test_serve_v2 import INFER, INPUTS
+from tests.unit.wires import PREDICT, Gatehouse, nameless, request
 
 from loopwright.core.access import Scope
 from loopwright.core.version import Arm, Route
@@ -518,3 +519,35 @@ def test_a_flood_of_keys_keeps_no_known_key_waiting(house: Gatehouse) -> None:
 
     house.run(story)
     guard.stop()
+
+
+@pytest.mark.parametrize("path", [PREDICT, INFER])
+def test_what_is_not_in_the_log_is_told_so_by_either_way(tmp_path: Path, path: str) -> None:
+    house = Gatehouse(tmp_path, terms=journal.Terms(when_full="answer"))
+    house.station.promote(1, Multiplier(1.0, classes=(False, True)))
+    body = {"rows": [ROW, ROW]} if path == PREDICT else {"inputs": INPUTS}
+    root = tmp_path / journal.FOLDER
+    root.write_text("a file where the folder of the journals should be")
+
+    async def story(house: Gatehouse) -> None:
+        hot, plain = await house.ask(body, path), await house.ask(body, path, plainly=True)
+        assert (hot.status, nameless(hot.content)) == (200, nameless(plain.content))
+        assert hot.content.count(b'"recorded":false') == (2 if path == PREDICT else 1)
+        assert house.station.journal.health().unrecorded == 4
+
+    house.run(story)
+    house.close()
+
+
+def test_of_a_sample_either_way_says_what_is_in_the_log(tmp_path: Path) -> None:
+    house = Gatehouse(tmp_path, terms=journal.Terms(share=0.5))
+    house.station.promote(1)
+
+    async def story(house: Gatehouse) -> None:
+        for number in range(40):
+            found = (await house.ask({"row": ROW}, plainly=number % 2 == 1)).json["prediction"]
+            assert found.get("recorded", True) == (found["id"] in {line["id"] for line in house.station.lines()})
+
+    house.run(story)
+    assert 5 < len(house.station.lines()) < 35
+    house.close()

@@ -77,3 +77,9 @@ def test_what_is_known_only_after_departure_is_caught_on_real_flights_and_nothin
     rows = pl.concat([flights.month(1), flights.month(2)])
     features = [name for name in rows.columns if name not in (flights.KEY, flights.LABEL)]
     assert {found.column for found in leaks(rows, features, flights.LABEL)} == {*flights.NEVER}
+
+
+def test_lists_are_no_leak() -> None:
+    label = DRAW.random(N) < 0.3
+    frame = pl.DataFrame({"tags": [[1] if one else [] for one in label], "same": label, "late": label})
+    assert [found.column for found in leaks(frame, ["tags", "same"], "late")] == ["same"]

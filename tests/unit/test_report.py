@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,18 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loopwright.data import spans
-from loopwright.data.bars import bars, blocks, printable, share, short, width
+from loopwright.data import report_label, spans
+from loopwright.data.against import drift_findings
+from loopwright.data.bars import bars, blocks, share, short, width
 from loopwright.data.check import check
 from loopwright.data.drift import drift
 from loopwright.data.examine import examine
 from loopwright.data.findings import Finding, Findings, Severity
 from loopwright.data.infer import infer
+from loopwright.data.on_request import labelled
+from loopwright.data.printable import printable
 from loopwright.data.profile import Profile
 from loopwright.data.report import Report, Span
 from loopwright.data.report_page import MOST
 from loopwright.data.report_text import MOST_COLUMNS, MOST_FINDINGS
-from loopwright.data.schema import Check
+from loopwright.data.schema import Check, Schema
+from loopwright.data.schema import Severity as Said
 from loopwright.data.seen import Seen
 from loopwright.data.statistics import TableProfile, describe
 from loopwright.errors import BadSource
@@ -215,6 +220,9 @@ def test_names_and_values_cannot_steer_the_terminal() -> None:
         assert not [one for one in text if not one.isprintable() and one != "\n"]
 
 
+SEVERITIES: tuple[Said, ...] = ("error", "warning", "ignore")
+
+
 def test_what_moved_stands_with_both_histograms() -> None:
     now, before = a_span(flights(shift=20), "june"), a_span(flights(seed=1), "may")
     moved = drift(before.seen.profile, now.seen.profile)
@@ -225,7 +233,15 @@ def test_what_moved_stands_with_both_histograms() -> None:
     assert "suspected" in line
     assert "→" in line
     assert "carrier" not in text
-    assert not report.is_fine
+    assert report.is_fine
+    assert "\nsuspected is not drift yet: " in text
+    again = drift(before.seen.profile, now.seen.profile, previous=moved)
+    drifted = replace(report, drift=again)
+    assert not drifted.is_fine
+    assert "is not drift" not in drifted.text(120)
+    told = {one: tuple(drift_findings(again, Schema(columns=(), severity={"drift": one}))) for one in SEVERITIES}
+    assert [len(one) for one in told.values()] == [1, 1, 0]
+    assert [replace(drifted, findings=one).is_fine for one in told.values()] == [False, False, True]
 
 
 def test_too_few_rows_say_how_many_are_wanted() -> None:
@@ -436,3 +452,23 @@ def test_parquet_files_read_as_one_are_described_where_they_lie(tmp_path: Path) 
     assert list(room.iterdir()) == []
     whole = TableProfile.of_schema(pl.DataFrame(flights(1)).to_arrow().schema)
     assert looked.span.seen.profile.kinds == whole.kinds
+
+
+def test_what_tells_of_a_label_names_times_as_times() -> None:
+    at = [datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=one) for one in range(1000)]
+    rows = pl.LazyFrame({"at": at, "late": [one >= 500 for one in range(1000)]})
+    found = labelled(rows, "late")
+    [[name, _, lowest, highest]] = report_label.rows(found, 5)
+    assert name == "at"
+    assert "2013-01-01 to 2013-01-0" in lowest + highest
+    ends = report_label.to_dict(found)["columns"][0]["groups"][0]
+    assert ends["low"] == "2013-01-01T00:00:00+00:00"
+
+
+def test_what_moved_and_rows_that_show_it_cannot_steer_the_terminal() -> None:
+    name = "wait\x1b[31m\nred"
+    before, now = (describe(pl.LazyFrame({name: [at + more for at in range(2000)]})).profile() for more in (0, 5000))
+    found = drift(before, now)
+    fails = Finding(kind="NaN", severity=Severity.WARNING, message="m", fix="f", examples=({name: 1},))
+    assert all("\x1b" not in text for text in (str(found), str(fails)))
+    assert len(str(found).splitlines()) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,35 @@ def test_a_file_is_written_whole_and_read_again(tmp_path: Path) -> None:
         schema_file.read(tmp_path / "none.toml")
 
 
+def test_a_file_that_is_replaced_while_one_waits_for_it_is_waited_for_anew(tmp_path: Path) -> None:
+    file = tmp_path / "schema.toml"
+    schema_file.write(Schema(columns=()), file)
+    entered, most = threading.Barrier(8), []
+
+    def widen() -> None:
+        entered.wait()
+        for _ in range(5):
+            with schema_file.held(file):
+                rows = (schema_file.read(file).least_rows or 0) + 1
+                schema_file.write(Schema(columns=(), least_rows=rows), file)
+                most.append(rows)
+
+    threads = [threading.Thread(target=widen) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sorted(most) == list(range(1, 41))
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_to_a_schema_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link.toml").symlink_to(tmp_path / "schema.toml")
+    schema_file.write(Schema(columns=(), least_rows=3), tmp_path / "link.toml")
+    assert (tmp_path / "link.toml").is_symlink()
+    assert schema_file.read(tmp_path / "schema.toml").least_rows == 3
+
+
 def test_each_change_is_told_in_words() -> None:
     one = Column(name="x", kind="float", missing=False, most_missing=0.0, low=1.0)
     carrier = Column(name="carrier", kind="string", missing=False, values=("B6", "UA"), closed=True)
@@ -234,6 +264,11 @@ CONTRADICTIONS: list[tuple[Column, str | None]] = [
     (column("string", shares=(Share(value="a", least=0.6), Share(value="b", least=0.6))), "add up to more than 1"),
     (column("string", values=("b",), closed=True, shares=(Share(value="a", least=0.1),)), "not among its values"),
     (column("string", values=("b",), pattern="[A-Z]"), "does not match its pattern"),
+    (column("float", drift=5), "drift = 5 is no distance"),
+    (column("float", skew=-0.1), "skew = -0.1 is no distance"),
+    (column("float", drift_limits={"l_infinity": 1.5}), "l_infinity of drift_limits = 1.5 is no distance"),
+    (column("float", drift=1.0, skew=0.0), None),
+    (column("string", values=("b",), pattern="[A-Z]", accepted=("pattern not matched",)), None),
     (column("string", accepted=("too mny missing",)), "there is none"),
 ]
 UNFIT: list[tuple[Column, str | None]] = [

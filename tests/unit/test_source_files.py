@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from loopwright.data import files
+from loopwright.data import delimited, files
 from loopwright.data.source import open_source
 from loopwright.errors import BadSource, MissingExtra
 
@@ -276,3 +276,18 @@ def test_json_numbers_and_nested_values_survive(tmp_path: Path) -> None:
     rows = [{"a": {"x": 1}, "b": [1, 2]}, {"a": {"x": 2}, "b": []}]
     path = written(tmp_path / "a.jsonl", "\n".join(json.dumps(row) for row in rows))
     assert rows_of(path) == rows
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"], ids=["semicolon", "tab", "bar"])
+def test_what_separates_fields_is_told_by_the_header(tmp_path: Path, sign: str) -> None:
+    content = "\n".join([sign.join("abc"), *[sign.join(["1", "x, y", '"q' + sign + 'q"'])] * 3]) + "\n"
+    file = written(tmp_path / "rows.csv", content)
+    assert rows_of(file) == [{"a": 1, "b": "x, y", "c": f"q{sign}q"}] * 3
+    [found] = files.find(str(file))
+    assert delimited.delimiter(found) == sign
+
+
+@pytest.mark.parametrize("header", ["a,b;c", '"a;b"', "one"], ids=["comma first", "quoted", "one column"])
+def test_a_comma_separates_where_the_header_has_one_or_nothing(tmp_path: Path, header: str) -> None:
+    [found] = files.find(str(written(tmp_path / "rows.csv", f"{header}\n")))
+    assert delimited.delimiter(found) == ","

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loopwright.data import spans
 from loopwright.data.profile import Profile
 from loopwright.data.statistics import Statistics, TableProfile, describe, profile_by, profile_parquet
 from loopwright.errors import DataError
@@ -197,3 +198,47 @@ def test_very_many_strings_are_kept_the_same_however_they_were_cut() -> None:
             other.update({"x": texts[at : at + size]})
     assert arrow[0].to_json() == arrow[1].to_json()
     assert plain[0].to_json() == plain[1].to_json()
+
+
+def test_times_beyond_the_calendar_are_counted_and_tell_nothing_else() -> None:
+    kinds = {"ms": pa.timestamp("ms"), "s": pa.timestamp("s"), "us": pa.timestamp("us", "UTC")}
+    batch = pa.record_batch({name: pa.array([-(2**62), 2**62, 0], kind) for name, kind in kinds.items()})
+    profile = TableProfile.of_schema(batch.schema)
+    profile.update(batch)
+    profile.flush()
+    both = TableProfile.from_json(profile.to_json())
+    both.merge(profile)
+    for name in kinds:
+        seen = both.column(name)
+        assert (seen.rows, seen.missing, seen.out_of_range, seen.there) == (6, 0, 4, 2)
+        assert (seen.low, seen.high) == ("1970-01-01T00:00:00+00:00", "1970-01-01T00:00:00+00:00")
+
+
+def test_nanoseconds_are_rounded_down_to_the_first_of_them() -> None:
+    batch = pa.record_batch({"at": pa.array([-(2**63) + 1, -1, 0, 999, 2**63 - 1], pa.timestamp("ns"))})
+    profile = TableProfile.of_schema(batch.schema)
+    profile.update(batch)
+    seen = profile.column("at")
+    assert (seen.low, seen.high) == ("1677-09-21T00:12:43.145224+00:00", "2262-04-11T23:47:16.854775+00:00")
+    assert seen.distinct == 4
+
+
+def test_a_column_of_numbers_that_are_too_wide_is_left_out_by_name(tmp_path: Path) -> None:
+    wide = pa.array([2**63, 1], pa.uint64())
+    pq.write_table(pa.table({"u": wide, "fits": pa.array([2**63 - 1, 1], pa.uint64())}), tmp_path / "rows.parquet")
+    (tmp_path / "room").mkdir()
+    looked = spans.of_files(str(tmp_path / "rows.parquet"), tmp_path / "room")
+    assert list(looked.span.seen.columns) == ["fits"]
+    assert looked.span.notes == ("left out: column 'u': whole numbers of 2**63 and more cannot be described",)
+    assert looked.rows is not None
+    assert looked.rows.collect().columns == ["fits"]
+    with pytest.raises(DataError, match="'u'"):
+        describe(pl.LazyFrame({"u": pl.Series([2**63, 1], dtype=pl.UInt64)}))
+
+
+def test_quantiles_of_few_values_are_exact_however_far_apart_they_lie() -> None:
+    found = describe(pl.LazyFrame({"i": [-(2**63), 0, 1, 2**63 - 1], "f": [-1e300, -2.5, 7.25, 1e300]}))
+    for name, middle in (("i", 0.0), ("f", -2.5)):
+        quantiles = found.column(name).quantiles
+        assert quantiles is not None
+        assert quantiles["0.5"] == middle

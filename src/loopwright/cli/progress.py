@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import click
 
 from loopwright.cli import text
+from loopwright.data.printable import printable, printable_lines
 from loopwright.pipeline.request import Report
 from loopwright.pipeline.supervisor import Ending
 
@@ -48,9 +49,7 @@ class Progress:
             case "turn":
                 self._turn(report)
             case "restart":
-                self._live.line(
-                    f"  {report.step}: {report.error.message if report.error else ''}; starting a new worker"
-                )
+                self._live.line(f"  {report.step}: {_first_line(report)}; starting a new worker")
 
     def end(self, ending: Ending, resume: str) -> None:
         """The last lines: how it ended and what to do next."""
@@ -81,20 +80,21 @@ class Progress:
 
     def _refused(self, ending: Ending, resume: str) -> None:
         assert ending.error
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {ending.error.message}", err=True)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {printable_lines(ending.error.message)}", err=True)
         if ending.error.where:
-            click.echo(f"  where: {ending.error.where}", err=True)
+            click.echo(f"  where: {printable_lines(ending.error.where)}", err=True)
         if ending.fix:
-            click.echo(f"  to do: {ending.fix}", err=True)
+            click.echo(f"  to do: {printable_lines(ending.fix)}", err=True)
         if ending.run and not ending.fix:
             click.echo(f"  to do: {resume}", err=True)
 
     def _what_next(self, ending: Ending, resume: str) -> None:
         failed = next((r for r in ending.executions.values() if r.status == "failed"), None)
         if ending.error:
-            click.echo(f"\n{ending.error.traceback.rstrip() or ending.error.message}", err=True)
+            told = printable_lines(ending.error.traceback.rstrip() or ending.error.message)
+            click.echo(f"\n{told}", err=True)
             if ending.error.where:
-                click.echo(f"  where:  {ending.error.where}", err=True)
+                click.echo(f"  where:  {printable_lines(ending.error.where)}", err=True)
         if failed:
             click.echo(f"  log:    {resume.replace('lw resume', 'lw logs')} --step {failed.step}", err=True)
         if ending.status != "rejected":  # nothing is left to be done: the result must not be used
@@ -116,7 +116,7 @@ def _told(report: Report) -> str:
 
 
 def _first_line(report: Report) -> str:
-    return report.error.message.splitlines()[0] if report.error and report.error.message else ""
+    return printable(report.error.message.split("\n")[0]) if report.error else ""
 
 
 class Silent:

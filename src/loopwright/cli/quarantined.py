@@ -9,6 +9,7 @@ import polars as pl
 
 from loopwright.cli import text
 from loopwright.data.examples import told
+from loopwright.data.printable import printable
 from loopwright.data.rows import PLACE
 from loopwright.data.validated import Validated
 from loopwright.system import System
@@ -39,6 +40,6 @@ def as_text(rows: pl.DataFrame) -> str:
     if not len(rows):
         return "no row was set aside"
     names = [rows.columns[-1], *(name for name in rows.columns[:-1] if name != PLACE)]
-    shown = [[str(row[name]) for name in names] for row in told(rows.head(SHOWN))]
+    shown = [[printable(str(row[name])) for name in names] for row in told(rows.head(SHOWN))]
     more = f"\nand {len(rows) - SHOWN:,} more: --output FILE" if len(rows) > SHOWN else ""
-    return text.columns(shown, [name.upper() for name in names]) + more
+    return text.columns(shown, [printable(name.upper()) for name in names]) + more

@@ -13,10 +13,12 @@ from loopwright import system
 from loopwright.cli import text, words
 from loopwright.cli.progress import Progress
 from loopwright.core.version import CHAMPION, Version, VersionStatus
-from loopwright.errors import UsageError
+from loopwright.data.printable import printable, printable_lines
+from loopwright.errors import NotStorable, UsageError
 from loopwright.pipeline.supervisor import Ending
 from loopwright.system import System
 
+_MOST_WARNINGS = 20
 _EXIT = {"succeeded": 0, "rejected": words.REJECTED}
 
 
@@ -94,6 +96,7 @@ def _end(opened: System, ending: Ending, progress: Progress, *, as_json: bool) -
         words.print_json(_told(ending) | ({"version": version.name} if version else {}))
     else:
         progress.end(ending, _resume_command(opened, ending))
+        _tell_rows(opened, ending)
         _tell_findings(opened, ending)
         if version is not None:
             _tell_version(opened, version)
@@ -122,16 +125,36 @@ def _tell_findings(opened: System, ending: Ending) -> None:
             click.echo(f"{event.kind}: {told}; see: lw logs {ending.run} --step drift")
 
 
+def _tell_rows(opened: System, ending: Ending) -> None:
+    """What was found in the rows of a loop and did not stop it, whether this run looked at them or an earlier one."""
+    if "validate" not in ending.executions or ending.executions["validate"].status == "failed":
+        return
+    from loopwright.data.findings import Finding
+
+    try:
+        found = opened.output_fields(ending.run, "validate", ("findings", "set_aside", "set_aside_rows"))
+    except NotStorable:  # a step of one's own, and its values
+        return
+    told = [one for one in found.get("findings", ()) if isinstance(one, Finding)]
+    for one in told[:_MOST_WARNINGS]:
+        accept = f"\n    to accept: {one.accept}" if one.accept else ""
+        click.echo(printable_lines(f"{one.severity.value}: {one.message}{accept}"))
+    if len(told) > _MOST_WARNINGS:
+        click.echo(f"and {len(told) - _MOST_WARNINGS:,} more: lw why {_pipeline(opened, ending)}")
+    if number := found.get("set_aside_rows"):
+        reasons = ", ".join(f"{printable(reason)} ({count:,})" for reason, count in found["set_aside"].items())
+        rows = "1 row" if number == 1 else f"{number:,} rows"
+        click.echo(f"{rows} set aside: {reasons}; see: lw data quarantined {ending.run}")
+
+
 def _pipeline(opened: System, ending: Ending) -> str:
     return opened.stores.runs.get(ending.run).pipeline
 
 
 def _tell_version(opened: System, version: Version) -> None:
-    from loopwright.registry.evidence import validation, verdict_of
+    from loopwright.registry.evidence import verdict_of
 
-    for line in validation(version.lineage.get("validation", {}))[1:]:
-        click.echo(line)
-    click.echo(f"\n{version.name}: {verdict_of(opened.stores, version)}")
+    click.echo(printable_lines(f"\n{version.name}: {verdict_of(opened.stores, version)}"))
     if version.status is VersionStatus.ACCEPTED and CHAMPION not in version.aliases:
         click.echo(f"\nmake it the champion: lw promote {version.loop} {version.number}")
 

@@ -20,6 +20,7 @@ from loopwright.errors import LoopwrightError, NotFound, UsageError
 if TYPE_CHECKING:
     from loopwright.gateway.served import State
     from loopwright.predictions.journal import Terms
+    from loopwright.protocols.platforms import Host
     from loopwright.serve.overseeing import Oversight
     from loopwright.serve.probing import Probing
     from loopwright.serve.server import Gate
@@ -31,17 +32,23 @@ if TYPE_CHECKING:
 @words.command(words.root, "serve", example="lw serve --port 8080")
 @click.option(
     "--host",
-    default="127.0.0.1",
-    show_default=True,
+    default=None,
+    show_default="127.0.0.1",
     help="An address to bind to; one that others reach needs API keys.",
+)
+@click.option(
+    "--platform",
+    type=click.Choice(["sagemaker", "vertex"]),
+    help="Answer this platform on its own paths without a key, on every address: it sees to it who asks. Everything "
+    "else needs a key.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
-    envvar="AIP_HTTP_PORT",
-    help="0 takes a free one; on Vertex AI, AIP_HTTP_PORT says which.",
+    envvar=["AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT"],
+    help="0 takes a free one; hosting platforms say which by AIP_HTTP_PORT or SAGEMAKER_BIND_TO_PORT.",
 )
 @click.option(
     "--grpc-port",
@@ -58,7 +65,8 @@ if TYPE_CHECKING:
     help="Write the URL there once requests are answered.",
 )
 def serve(
-    host: str,
+    host: str | None,
+    platform: Host | None,
     port: int,
     grpc_port: int | None,
     workers: int,
@@ -74,15 +82,18 @@ def serve(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("loopwright").setLevel(logging.INFO)
+    address = host or (listening.EVERYWHERE if platform else "127.0.0.1")
     with words.opened(project, flags) as opened:
-        if not listening.is_loopback(host):  # else no store is opened here: a worker must not begin with one
-            listening.refuse_without_keys(host, has_keys=bool(opened.stores.keys.list()))
+        if platform is None and not listening.is_loopback(address):
+            # Else no store is opened here: a worker must not begin with one.
+            listening.refuse_without_keys(address, has_keys=bool(opened.stores.keys.list()))
         settings, clock, workspace = opened.settings, opened.clock, opened.workspace
         compacting = background.command(opened.folder, settings.overrides(), settings.number("compact_seconds"))
-    sockets = listening.listen(host, port, workers)
+    sockets = listening.listen(address, port, workers)
     place = Place(
-        host=host,
-        grpc_socket=None if grpc_port is None else listening.reserve(host, grpc_port),
+        host=address,
+        platform=platform,
+        grpc_socket=None if grpc_port is None else listening.reserve(address, grpc_port),
         board=_board(workspace) if workers > 1 else None,
     )
     url, grpc = listening.url(sockets), place.grpc
@@ -105,6 +116,8 @@ class Place:
     """What the workers of a gateway share, beside the sockets they answer on."""
 
     host: str
+    platform: Host | None
+    """That alone reaches it."""
     grpc_socket: socket.socket | None
     """Kept for the port."""
     board: Path | None
@@ -175,7 +188,7 @@ def _gate(desk: Desk, place: Place, opened: System, trial: Probing) -> Gate:
         sockets=Sockets(most=opened.settings.integer("max_connections")),
         on_stuck=desk.give_up,
         oversight=_oversight(opened.settings, desk, place.board),
-        platform=Platform.of(opened.settings.text("platform_loop"), os.environ),
+        platform=Platform.of(opened.settings.text("platform_loop"), os.environ, place.platform),
         probing=trial,
         memory_bytes=opened.settings.integer("memory_budget_bytes"),
         workers=len(desk.sockets),

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from loopwright.data.printable import printable
 from loopwright.errors import UsageError
 
 _COLOURS = {
@@ -83,7 +84,8 @@ def details(data: Mapping[str, Any], names: Iterable[str], most: int = 40) -> st
     'suspected=hour, pages'
     """
     told = {name: data[name] for name in names if data.get(name) not in (None, [])}
-    shown = {name: ", ".join(map(str, one)) if isinstance(one, list) else str(one) for name, one in told.items()}
+    listed = {name: ", ".join(map(str, one)) if isinstance(one, list) else str(one) for name, one in told.items()}
+    shown = {name: printable(one) for name, one in listed.items()}
     return " ".join(f"{name}={one if len(one) <= most else one[:most]}" for name, one in shown.items())
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from loopwright import __version__, system
+from loopwright.data.printable import printable_lines
 from loopwright.errors import LoopwrightError, NotFound, UsageError, did_you_mean
 from loopwright.system import System
 
@@ -157,7 +158,7 @@ def tell(error: LoopwrightError, *, as_json: bool) -> None:
         told = {"kind": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
         print_json({"error": told})
     else:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {printable_lines(str(error))}", err=True)
 
 
 def _tell_refusal(error: OSError, *, as_json: bool) -> None:

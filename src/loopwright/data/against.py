@@ -17,6 +17,7 @@ from loopwright.data.drifted import ColumnDrift, Drift, Standing
 from loopwright.data.finding_kinds import decided, finding
 from loopwright.data.findings import Finding, ranked
 from loopwright.data.infer import infer
+from loopwright.data.printable import printable
 from loopwright.data.profile import Profile
 from loopwright.data.schema import Schema
 from loopwright.data.schema_diff import Change, diff
@@ -66,7 +67,7 @@ class Drifted:
         told = [f"{what}: {_short(one)}" for what, one in _named(self)]
         if self.is_short:
             told.append("the newest span against the one before: not enough data: the rows do not reach back over two")
-        told += [f"the schema changed: {change}" for change in self.changes]
+        told += [f"the schema changed: {printable(change)}" for change in self.changes]
         return "\n".join([*told, *map(str, self.findings)]) or "nothing to compare with yet"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from loopwright.data.histogram import Cells
+from loopwright.data.printable import printable
 from loopwright.data.seen import Seen
 from loopwright.data.sketch import BooleanSketch, NumberSketch
 from loopwright.data.summary import moment
@@ -25,7 +26,6 @@ PLAIN_BLOCKS = ".:-=+*#@"
 """Where the terminal's encoding has no blocks."""
 _ENDS = np.array([0.01, 0.99])
 _DAY = 86_400_000_000
-_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +108,6 @@ def when(text: str | float | None) -> str:
     return day if hours == "00:00" else f"{day} {hours}".strip()
 
 
-def printable(text: str) -> str:
-    """With what would steer a terminal, or turn a line around, shown as what it is.
-
-    >>> printable("a\\x1b[2Jb\\u202e\\n")
-    'a\\\\u001b[2Jb\\\\u202e\\\\n'
-    """
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(one) for one in text)
-
-
 def short(text: str, most: int) -> str:
     """Printable, and at most so wide.
 
@@ -138,12 +129,6 @@ def width(text: str) -> int:
     return sum(
         0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
     )
-
-
-def _escaped(one: str) -> str:
-    """As TOML has it too, so that a line of the schema still says the same."""
-    code = ord(one)
-    return _ESCAPES.get(one) or (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
 def _of_booleans(sketch: BooleanSketch | None) -> tuple[float, ...] | None:

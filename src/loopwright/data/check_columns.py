@@ -62,7 +62,10 @@ def _missing(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
     limit = column.most_missing if column.most_missing is not None else None if column.missing else 0.0
     if seen.missing == seen.rows:
         if limit != 1.0:
-            fix, told = "leave the column out, or find out why nothing arrives", f"{seen.name!r} is missing in every row"
+            fix, told = (
+                "leave the column out, or find out why nothing arrives",
+                f"{seen.name!r} is missing in every row",
+            )
             found = at_limit("all missing", column, "most_missing", 1.0, told, fix, 1.0, limit)
             without = accept_kind(column, seen.name, "all missing")
             yield found if limit is not None else replace(found, accept=without)
@@ -84,7 +87,7 @@ def _constant(seen: ColumnStatistics, column: Column) -> Iterator[Finding]:
         return  # lists of one length are no constant
     if seen.is_constant:
         accept = accept_kind(column, seen.name, "constant")
-        told = f"{seen.name!r} has one value in every row: {_only(seen)}"
+        told = f"{seen.name!r} has one value in every row: {only_value(seen)}"
         yield finding("constant", told, fix, column=seen.name, number=1.0, limit=NEAR_CONSTANT, accept=accept)
     elif there >= LEAST_ROWS_NEAR and (most := _most_frequent(seen)) is not None and most[1] / there >= NEAR_CONSTANT:
         told = f"{seen.name!r} is {most[0]!r} in {most[1] / there:.2%} of the rows that have a value"
@@ -221,7 +224,7 @@ _OF_KIND: Mapping[str, Sequence[Question]] = {
 _LOOKS: Mapping[str, Sequence[Look]] = {"string": TEXTS, "integer": (_range,), "float": (_range,)}
 
 
-def _only(seen: ColumnStatistics) -> str:
+def only_value(seen: ColumnStatistics) -> str:
     """The value of a constant."""
     if seen.values:
         value = next(iter(seen.values))

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from loopwright.data.check_texts import counted
-from loopwright.data.contradictions import moment
 from loopwright.data.finding_kinds import finding
 from loopwright.data.findings import Finding
 from loopwright.data.schema import Schema
 from loopwright.data.schema_file import line
 from loopwright.data.seen import Seen
+from loopwright.data.sketch import TimeSketch
 
+MIDDLE = 0.9
+"""Share of the rows by which the length of a span is told."""
+_HOUR = 3_600_000_000
+"""Microseconds."""
 ALIKE = 0.1
 """Spans whose lengths differ by no larger share are taken to be equally long."""
 
@@ -28,7 +34,9 @@ def check_growth(now: Seen, before: Seen, schema: Schema, *, equally_long: bool 
             return
         if abs(one - other) > ALIKE * max(one, other):
             growth *= other / one
-            against = f"those of the span before by the hour ({before.rows:,} in {other:,.4g} hours, now {one:,.4g})"
+            against = (
+                f"those of the span before by the hour ({before.rows:,} in about {other:,.1f} hours, now {one:,.1f})"
+            )
     told = f"there {'is' if now.rows == 1 else 'are'} {counted(now.rows, 'row')}, {growth:.2f} times {against}"
     yield from _beyond(growth, told, schema)
 
@@ -46,9 +54,10 @@ def _beyond(growth: float, told: str, schema: Schema) -> Iterator[Finding]:
 
 
 def _hours(seen: Seen, time: str) -> float | None:
-    """From the first row's time to the last one's."""
-    column = seen.columns.get(time)
-    ends = [moment(one) for one in (column.low, column.high) if isinstance(one, str)] if column else []
-    if len(ends) < 2 or ends[0] is None or ends[1] is None:
+    """That the rows cover, by those in the middle: one whose time is wrong makes no span longer."""
+    sketch = seen.sketches.get(time)
+    cells = sketch.cells() if isinstance(sketch, TimeSketch) else None
+    if cells is None or not len(cells.low):
         return None
-    return (ends[1] - ends[0]).total_seconds() / 3600
+    start, end = cells.quantiles(np.array([1 - MIDDLE, 1 + MIDDLE]) / 2).tolist()
+    return float(end - start) / MIDDLE / _HOUR

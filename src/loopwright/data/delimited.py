@@ -22,6 +22,7 @@ from loopwright.errors import BadSource
 _READ = pc.ReadOptions(use_threads=False, block_size=1 << 22)
 _VALUE = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): (.*)", re.DOTALL)
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+_DELIMITERS = ",;\t|"
 _COUNTED = "(rows count from 1, the header not counted)"
 _TYPED = (
     "its type came from the first rows; correct the value, or give a frame that types the column: "
@@ -31,20 +32,29 @@ _TYPED = (
 
 def read(file: File, expected: pa.Schema | None) -> tuple[pa.Schema, Callable[[pa.Schema], Iterator[pa.RecordBatch]]]:
     """The schema of a CSV file, and how to stream it. An empty field is missing; a quoted empty field is empty text."""
-    found = _first_block(file, {})
+    sign = delimiter(file)
+    found = _first_block(file, sign, {})
     kinds = {field.name: _column_type(field.type, _expected(field.name, expected)) for field in found}
     schema = pa.schema([(field.name, _settled(kinds[field.name])) for field in found])
 
     def stream(schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        return _stream(file, {name: _column_type(kinds[name], schema.field(name).type) for name in kinds})
+        return _stream(file, sign, {name: _column_type(kinds[name], schema.field(name).type) for name in kinds})
 
     if len(kinds) < len(found):
         return found, stream  # a name stands twice; whoever opened the source says so
     for field in found:
         if pt.is_binary(field.type):
-            for _ in _stream(file, {**kinds, field.name: pa.string()}):
+            for _ in _stream(file, sign, {**kinds, field.name: pa.string()}):
                 pass  # reading it as text names the row that is not UTF-8
     return schema, stream
+
+
+def delimiter(file: File) -> str:
+    """What stands between fields, as the header shows it: a comma, or where none separates any, what does."""
+    if file.kind == "tsv":
+        return "\t"
+    counts = {sign: len(_header(file, sign)) for sign in _DELIMITERS}
+    return "," if counts[","] > 1 else max(_DELIMITERS, key=counts.__getitem__)
 
 
 def _expected(name: str, expected: pa.Schema | None) -> pa.DataType | None:
@@ -64,14 +74,14 @@ def _settled(kind: pa.DataType) -> pa.DataType:
     return TIMESTAMP if pt.is_timestamp(kind) else kind
 
 
-def _first_block(file: File, kinds: dict[str, pa.DataType]) -> pa.Schema:
+def _first_block(file: File, sign: str, kinds: dict[str, pa.DataType]) -> pa.Schema:
     with file.opened() as data:
-        return _reader(file, data, kinds).schema
+        return _reader(file, data, sign, kinds).schema
 
 
-def _stream(file: File, kinds: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+def _stream(file: File, sign: str, kinds: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
     with file.opened() as data:
-        reader = _reader(file, data, kinds)
+        reader = _reader(file, data, sign, kinds)
         names = reader.schema.names
         while True:
             try:
@@ -81,15 +91,15 @@ def _stream(file: File, kinds: dict[str, pa.DataType]) -> Iterator[pa.RecordBatc
             except (pa.ArrowInvalid, OSError) as error:
                 raise _told(error, file, names) from None
             yield batch
-    _refuse_open_quote(file)
+    _refuse_open_quote(file, sign)
 
 
-def _reader(file: File, data: pa.NativeFile, kinds: dict[str, pa.DataType]) -> pc.CSVStreamingReader:
+def _reader(file: File, data: pa.NativeFile, sign: str, kinds: dict[str, pa.DataType]) -> pc.CSVStreamingReader:
     try:
         reader = pc.open_csv(
             data,
             read_options=_READ,
-            parse_options=pc.ParseOptions(delimiter="\t" if file.kind == "tsv" else ",", newlines_in_values=True),
+            parse_options=pc.ParseOptions(delimiter=sign, newlines_in_values=True),
             convert_options=pc.ConvertOptions(
                 column_types=kinds, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
             ),
@@ -98,14 +108,14 @@ def _reader(file: File, data: pa.NativeFile, kinds: dict[str, pa.DataType]) -> p
     except UnicodeDecodeError:
         raise _not_utf8(file, "the header") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise _told(error, file, _header(file)) from None
+        raise _told(error, file, _header(file, sign)) from None
     return reader
 
 
-def _header(file: File) -> list[str]:
-    with file.opened() as data, suppress(OSError):
+def _header(file: File, sign: str) -> list[str]:
+    with file.opened() as data, suppress(OSError, csv.Error):
         line = data.read(1 << 20).split(b"\n", 1)[0].decode("utf-8", "replace").lstrip("\ufeff")
-        return next(csv.reader(io.StringIO(line), delimiter="\t" if file.kind == "tsv" else ","), [])
+        return next(csv.reader(io.StringIO(line), delimiter=sign), [])
     return []
 
 
@@ -148,7 +158,7 @@ def _not_utf8(file: File, place: str) -> BadSource:
     )
 
 
-def _refuse_open_quote(file: File) -> None:
+def _refuse_open_quote(file: File, sign: str) -> None:
     """Refuse a file cut short within quotes: Arrow takes what follows a quote that is never closed as one value."""
     with file.opened() as data:
         quotes = 0
@@ -159,7 +169,7 @@ def _refuse_open_quote(file: File) -> None:
     with file.opened() as data:
         rows = csv.reader(
             io.TextIOWrapper(data, encoding="utf-8", newline=""),
-            delimiter="\t" if file.kind == "tsv" else ",",
+            delimiter=sign,
             strict=True,
         )
         count = -1

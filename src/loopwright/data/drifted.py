@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
+from loopwright.data.printable import printable
 from loopwright.errors import DataError
 
 FORMAT = 1
@@ -41,7 +42,7 @@ class Moved:
     after: float
 
     def __str__(self) -> str:
-        return f"{self.value}: {self.before:.1%} → {self.after:.1%}"
+        return f"{printable(self.value)}: {self.before:.1%} → {self.after:.1%}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +83,10 @@ class ColumnDrift:
         return _URGENCY[self.standing], -self.weight, self.name
 
     def __str__(self) -> str:
+        name = printable(self.name)
         if self.reason:
-            return f"{self.name} ({self.kind}): {self.standing}: {self.reason}"
-        told = [f"{self.name} ({self.kind}): {self.standing}, effect {self.effect:.3f}"]
+            return f"{name} ({self.kind}): {self.standing}: {self.reason}"
+        told = [f"{name} ({self.kind}): {self.standing}, effect {self.effect:.3f}"]
         told.append(f"limit {max(self.floor, self.noise):.3f}")
         if self.median is not None and self.kind != "time" and self.median[0] != self.median[1]:
             told.append(f"median {self.median[0]:g} → {self.median[1]:g}")

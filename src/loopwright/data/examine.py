@@ -22,6 +22,10 @@ from loopwright.data.schema_file import accept_kind, line
 from loopwright.errors import did_you_mean
 
 _HASH = "(hash)"
+_FEW_EQUAL = 5
+"""So many rows without a key are equal to others in any table."""
+_WARNED, _TOO_MANY = 0.001, 0.01
+"""Shares of the rows that judge, beyond what chance gives."""
 _COUNTED = ("list lengths differ", "invalid text", "pattern not matched")
 """What statistics tell too, and rows tell exactly."""
 
@@ -49,27 +53,47 @@ def examine(rows: pl.LazyFrame, schema: Schema, findings: Sequence[Finding] = ()
 
 def overlap(train: pl.LazyFrame, test: pl.LazyFrame, columns: Sequence[str], *, is_key: bool = False) -> list[Finding]:
     """Rows of `test` that also are in `train`, by these columns. Where these are no key, equal rows may come about by
-    chance: as many as there are in `train` among themselves are no finding.
+    chance: about as many as there are in `train` among themselves are no finding. More than a hundredth beyond that is
+    an error.
 
     >>> one, two = pl.LazyFrame({"id": [1, 2, 3]}), pl.LazyFrame({"id": [3, 4]})
     >>> overlap(one, two, ["id"], is_key=True)[0].message
     '1 of 2 rows (50.0%) are both trained on and judged by: equal in id'
     """
-    hashed = pl.struct(columns).hash(0).alias(_HASH)
-    known, asked = pl.collect_all([train.select(hashed), test.select(hashed, *columns)], engine="streaming")
-    if not len(asked) or not len(known):
+    hashed = row_hash(columns).alias(_HASH)
+    known, asked = pl.collect_all([train.select(hashed), test.select(hashed)], engine="streaming")
+    found, both = overlapping(known[_HASH], asked[_HASH], columns, is_key=is_key)
+    if found is None:
         return []
-    both = asked.filter(pl.col(_HASH).is_in(known[_HASH].unique().implode()))
-    share, among = len(both) / len(asked), 0.0 if is_key else float(known[_HASH].is_duplicated().mean() or 0.0)  # type: ignore[arg-type]
-    limit = min(among * 1.5 + (0.0 if is_key else 0.01), 1.0)
-    if share <= limit:
-        return []
+    again = row_hash(columns).is_in(asked[_HASH].filter(both).head(SHOWN).implode())
+    shown = test.filter(again).select(columns).head(SHOWN).collect(engine="streaming")
+    return [replace(found, examples=told(shown))]
+
+
+def row_hash(columns: Sequence[str]) -> pl.Expr:
+    """Equal for rows that are equal in these columns."""
+    return pl.struct(columns).hash(0)
+
+
+def overlapping(
+    known: pl.Series, asked: pl.Series, columns: Sequence[str], *, is_key: bool = False
+) -> tuple[Finding | None, pl.Series]:
+    """As `overlap`, of the hashes of rows; and which of those asked for are known."""
+    both = asked.is_in(known.unique().implode())
+    count, rows = int(both.sum()), len(asked)
+    among = 0.0 if is_key else float(known.is_duplicated().mean() or 0.0)  # type: ignore[arg-type]
+    by_chance = 0.0 if is_key else 1.5 * among * rows + _FEW_EQUAL
+    if count <= by_chance + (0.0 if is_key else _WARNED * rows):
+        return None, both
     named = ", ".join(columns) if len(columns) <= 5 else f"all {len(columns)} columns"
-    what = f"{len(both):,} of {len(asked):,} rows ({share:.1%}) are both trained on and judged by: equal in {named}"
-    fix = "split by a key, so that no row is on both sides"
-    shown = told(both.drop(_HASH).head(SHOWN))
-    accept = accept_kind(None, None, "train-test overlap")
-    return [finding("train-test overlap", what, fix, number=share, limit=limit, examples=shown, accept=accept)]
+    what = f"{count:,} of {rows:,} rows ({count / rows:.1%}) are both trained on and judged by: equal in {named}"
+    fix = "remove the rows that came twice, or split by a key that keeps them on one side"
+    found = finding(
+        "train-test overlap", what, fix, number=count / rows, limit=by_chance / rows,
+        accept=accept_kind(None, None, "train-test overlap"),
+    )  # fmt: skip
+    is_large = is_key or count > by_chance + _TOO_MANY * rows
+    return (found if is_large else replace(found, severity=Severity.WARNING)), both
 
 
 def _duplicates(rows: pl.LazyFrame, schema: Schema, types: Mapping[str, pl.DataType]) -> Iterator[Finding]:

@@ -45,7 +45,9 @@ def with_examples(findings: Sequence[Finding], rows: pl.LazyFrame, schema: Schem
 
 def told(rows: pl.DataFrame) -> tuple[Mapping[str, Any], ...]:
     """As JSON values."""
-    odd = {name: one for name, dtype in rows.schema.items() if (one := is_out_of_range(pl.col(name), dtype)) is not None}
+    odd = {
+        name: one for name, dtype in rows.schema.items() if (one := is_out_of_range(pl.col(name), dtype)) is not None
+    }
     beyond = [name for name, one in odd.items() if rows.select(one.any()).item()]
     rows = rows.with_columns([_sayable(name, rows.schema[name], odd[name]) for name in beyond])
     return tuple({name: _plain(value) for name, value in row.items()} for row in rows.iter_rows(named=True))

@@ -89,7 +89,8 @@ KINDS: Mapping[str, tuple[Severity, str]] = {
 
 OF_ROWS = frozenset({
     "too many missing", "NaN", "infinity", "value out of domain", "number too small", "number too big",
-    "time too early", "time too late", "time out of range", "text too short", "text too long", "pattern not matched", "list too short",
+    "time too early", "time too late", "time out of range", "text too short", "text too long", "pattern not matched",
+    "list too short",
     "list too long", "wrong shape", "list lengths differ", "not unique", "duplicate keys", "invalid text", "mojibake",
     "weights missing", "weights mismatched", "rows from the future", "check failed",
 })  # fmt: skip

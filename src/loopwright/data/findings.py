@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from loopwright.data.printable import printable
+
 
 class Severity(Enum):
     ERROR = "error"
@@ -90,7 +92,7 @@ def report(findings: Iterable[Finding]) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={_short(value)}" for name, value in row.items())
+    return ", ".join(f"{printable(name)}={_short(value)}" for name, value in row.items())
 
 
 def _short(value: Any) -> str:

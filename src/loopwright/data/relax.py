@@ -8,6 +8,7 @@ but a limit, is refused: that is for who edits the file. A type is no limit, and
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -64,9 +65,10 @@ def widened(schema: Schema, line: str, *, before: Schema | None = None) -> Schem
         raise _refused(line, "this is no line of a schema") from None
     except LoopwrightError as error:
         raise _refused(line, f"{error.where}: {error.what}" if error.where else error.what, error.fix) from None
-    known = {one.message for one in contradictions(schema)}
-    for one in contradictions(made):
-        if one.message not in known:
+    wrong = Counter((one.kind, one.column) for one in contradictions(schema))
+    for one in contradictions(made):  # what was wrong already may still be
+        wrong[one.kind, one.column] -= 1
+        if wrong[one.kind, one.column] < 0:
             raise _refused(line, one.message, one.fix)
     return made
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from loopwright.data.association import Association, Group, Labelled
-from loopwright.data.bars import number, printable, share, short, when
+from loopwright.data.bars import number, share, short, when
+from loopwright.data.printable import printable
 from loopwright.data.summary import moment
 
 HEADS = ("COLUMN", "BITS", "LOWEST", "HIGHEST")

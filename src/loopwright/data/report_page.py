@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from loopwright.data import report_label
-from loopwright.data.bars import Bars, bars, number, printable, share, short, when
+from loopwright.data.bars import Bars, bars, number, share, short, when
 from loopwright.data.drifted import ColumnDrift, Drift, Standing
 from loopwright.data.findings import Finding, Severity
+from loopwright.data.printable import printable
 from loopwright.data.report_text import cut, distinct, values, what_moved
 from loopwright.data.schema import Schema
 from loopwright.data.schema_file import toml

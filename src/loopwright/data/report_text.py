@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from loopwright.data import report_label
-from loopwright.data.bars import BLOCKS, bars, blocks, number, printable, share, short, when, width
+from loopwright.data.bars import BLOCKS, bars, blocks, number, share, short, when, width
 from loopwright.data.drifted import ColumnDrift, Drift, Standing
 from loopwright.data.findings import Finding, Severity
+from loopwright.data.printable import printable
 from loopwright.data.summary import ColumnStatistics
 
 if TYPE_CHECKING:

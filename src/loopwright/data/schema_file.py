@@ -92,7 +92,7 @@ def write(schema: Schema, path: Path) -> None:
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Nobody else who asks for the same file gets it meanwhile: what was read is what is replaced. Raises `OSError`."""
+    """Nobody else who asks for the same file gets it until it is replaced, which is to come last. Raises `OSError`."""
     while True:
         with path.open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -81,7 +81,8 @@ def open_source(source: SourceLike, expected: pa.Schema | None = None) -> Source
     """Open anything tabular: a path, glob or object-store URL, a frame, a `Query`, or what is open already.
 
     Files are told apart by suffix: .csv, .tsv (also .gz), .jsonl, .ndjson, .json (JSON lines), .parquet; a folder
-    must be a Delta table. `expected` gives the types of the columns it names to the kinds that carry none (CSV, JSON
+    must be a Delta table. Fields of a .csv are separated by commas, or where its header has none by `;`, tabs or `|`.
+    `expected` gives the types of the columns it names to the kinds that carry none (CSV, JSON
     lines, SQL), so that a file of whole numbers fits a column of floats. Without it, types come from the first block
     of each file, and a value that does not fit further down is refused.
 

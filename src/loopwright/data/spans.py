@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 from fsspec.implementations.local import LocalFileSystem
 
-from loopwright.data import files
+from loopwright.data import delimited, files
 from loopwright.data.files import File
 from loopwright.data.infer import infer
 from loopwright.data.report import Span
@@ -57,6 +57,13 @@ def of_files(location: str, room: Path, schema: Schema | None = None) -> Looked:
     """Of a path, a glob or a URL. `room` is an empty folder, to be kept as long as the rows are looked at; what the
     schema has as text is read as text. Raises `BadSource` for what cannot be read.
     """
+    looked = _of_files(location, room, schema)
+    signs = {delimited.delimiter(file) for file in files.find(location) if file.kind == "csv"} - {","}
+    notes = [f"fields are separated by {sign!r}, as the header has it" for sign in sorted(signs)]
+    return replace(looked, span=replace(looked.span, notes=(*looked.span.notes, *notes))) if notes else looked
+
+
+def _of_files(location: str, room: Path, schema: Schema | None) -> Looked:
     found = files.find(location)
     is_typed_by_head = all(one.kind in _TYPED_BY_HEAD for one in found)
     try:
@@ -106,7 +113,7 @@ def _repaired(found: list[File], room: Path, schema: Schema | None, note: str) -
                 copy.write(decoder.decode(block))
             copy.write(decoder.decode(b"", final=True))
     try:
-        looked = of_files(str(copies / f"*.{found[0].kind}"), copies, schema)
+        looked = _of_files(str(copies / f"*.{found[0].kind}"), copies, schema)
     except BadSource as error:
         raise BadSource(error.what, where=found[0].name, fix=error.fix) from None
     span = replace(looked.span, name=", ".join(file.name for file in found), notes=(*looked.span.notes, note))

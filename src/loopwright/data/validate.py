@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from loopwright.data.check_columns import only_value
 from loopwright.data.finding_kinds import finding
 from loopwright.data.findings import Finding
 from loopwright.data.infer import infer, seen_column
@@ -80,6 +81,6 @@ def _useless(seen: ColumnStatistics) -> Finding | None:
         told = f"{seen.name!r} is missing in every row"
         return finding("all missing", told, fix, column=seen.name)
     if seen.is_constant:
-        told = f"{seen.name!r} has one value in every row"
+        told = f"{seen.name!r} has one value in every row: {only_value(seen)}"
         return finding("constant", told, fix, column=seen.name, accept=accept_kind(None, seen.name, "constant"))
     return None

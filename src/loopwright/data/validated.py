@@ -19,6 +19,7 @@ from loopwright.data.examine import examine
 from loopwright.data.finding_kinds import decided
 from loopwright.data.findings import Finding, Severity, errors, ranked
 from loopwright.data.gaps import gaps
+from loopwright.data.printable import printable
 from loopwright.data.rows import Rows
 from loopwright.data.schema import Schema
 from loopwright.data.seen import Seen
@@ -61,7 +62,8 @@ class Validated:
     def to_dict(self) -> dict[str, Any]:
         """For a version's lineage, in short: what stays the same when the same rows are validated again."""
         found = [
-            f"{one.severity.value}: {one.kind}" + (f": {one.column}" if one.column else "") for one in self.findings
+            f"{one.severity.value}: {one.kind}" + (f": {printable(one.column)}" if one.column else "")
+            for one in self.findings
         ]
         rest = [f"and {len(found) - _MOST_TOLD} more"] if len(found) > _MOST_TOLD else []
         aside = {"rows": self.set_aside_rows, "reasons": dict(self.set_aside)} if self.set_aside_rows else None
@@ -139,7 +141,10 @@ def _findings(found: Described, rows: Rows, tables: Tables, given: Schema | None
     told += decided(unlearnable(found.rows, rows.features, rows.label), schema)
     if found.rows.rows:
         told = examine(rows.scan(tables, rows.version.columns), schema, told)
-    distinct = {(one.kind, one.column, one.message if one.kind == _GAP else ""): one for one in [*told, *_of_spans(found, schema)]}
+    distinct = {
+        (one.kind, one.column, one.message if one.kind == _GAP else ""): one
+        for one in [*told, *_of_spans(found, schema)]
+    }
     return ranked(distinct.values())
 
 
@@ -149,7 +154,8 @@ def _stopping(found: Sequence[Finding], rows: Rows, schema: Schema) -> list[Find
     is_so = [one.kind == "infinity" and one.column in learned for one in found]
     fix = "most models cannot be trained on it: look for a division by zero, or write null"
     return [
-        replace(one, severity=Severity.ERROR, fix=fix) if stops else one for one, stops in zip(found, is_so, strict=True)
+        replace(one, severity=Severity.ERROR, fix=fix) if stops else one
+        for one, stops in zip(found, is_so, strict=True)
     ]
 
 
@@ -216,7 +222,7 @@ def _set_aside(
     counts, among = quarantine.counted(aside), int(whole.select(pl.len()).collect().item())
     share = len(aside) / among
     if share > validating.most_quarantined:
-        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in counts.items())
+        reasons = ", ".join(f"{printable(reason)} ({count:,})" for reason, count in counts.items())
         raise DataError(
             f"{len(aside):,} of {among:,} rows ({share:.1%}) would be set aside, more than "
             f"{validating.most_quarantined:.1%}: {reasons}",

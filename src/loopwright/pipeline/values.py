@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -86,6 +86,14 @@ class Values:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             what = f"the stored value cannot be read: {type(error).__name__}: {error}"
             raise ArtifactCorrupted(what, where=where, fix="run with --fresh to make it again") from error
+
+    def fields(self, artifact: Artifact, names: Collection[str], folder: Path) -> dict[str, Any]:
+        """Of a dataclass, some fields by name, without its own class being loaded; of another value none. Raises as
+        `load`."""
+        found = json.loads(self.blobs.read(artifact.digest)) if artifact.kind == "value" else None
+        if not isinstance(found, dict) or found.get(TAG) != "dataclass":
+            return {}
+        return {name: self._decode(found["is"][name], folder) for name in names if name in found["is"]}
 
     def _part(self, form: str, digest: str, folder: Path) -> Any:
         known = self.formats().get(form)

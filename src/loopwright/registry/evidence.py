@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from loopwright.core.run import Execution, Run
 from loopwright.core.stores import Stores
 from loopwright.core.version import Version
+from loopwright.data.printable import printable
 from loopwright.errors import ArtifactNotFound, DataError, RunNotFound
 from loopwright.judge.evaluation import Evaluation
 from loopwright.judge.verdict import Verdict
@@ -164,7 +165,7 @@ def validation(told: Mapping[str, Any]) -> list[str]:
     lines = [f"against schema {str(schema)[:12]}" if schema else "without a schema"]
     lines += [str(one) for one in told.get("findings") or ()]
     if isinstance(aside, Mapping):
-        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in aside["reasons"].items())
+        reasons = ", ".join(f"{printable(reason)} ({count:,})" for reason, count in aside["reasons"].items())
         lines.append(f"{aside['rows']:,} {'row' if aside['rows'] == 1 else 'rows'} set aside: {reasons}")
     return lines
 
