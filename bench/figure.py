@@ -12,6 +12,7 @@ _UNITS = {
     "/s": 1.0,
     "rows/s": 1.0,
     "requests": 1.0,
+    "swaps": 1.0,
     "ms": 1e3,
     "µs": 1e6,
     "ns": 1e9,

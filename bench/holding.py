@@ -6,6 +6,7 @@ The base of every comparison is of the same gateway a few seconds before.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -54,10 +55,10 @@ def measure(rounds: int, work: Path, model: Promoted, *, server: int | None, cli
             "latency": lambda: [_steady(held, running, half, rounds)],
             "shadow": lambda: _shadow(held, running, half / 2, rounds),
             "hot swap": lambda: _swap(held, running, half, rounds),
-            "1,000 rows": lambda: batches.measure(model, work, running, server=server, client=client),
             "memory": lambda: [_memory(running)],
         }.items():
             yield from _part(title, part)
+    yield from _part("1,000 rows", lambda: _batches(held))
     yield from _part("overload", lambda: [_overload(held, rounds)])
     yield from _part("workers", lambda: [_workers(held)])
 
@@ -68,6 +69,12 @@ def _part(title: str, measured: Callable[[], Iterable[Section]]) -> Iterator[Sec
         yield from measured()
     except Failed as reason:
         yield Section(title=title, figures=[Figure(what=title, samples=[], failure=str(reason))])
+
+
+def _batches(held: Held) -> Iterator[Section]:
+    """With compaction off, which would take its processor time whenever it pleases."""
+    with servers.gateway(held.model, WAY, held.work, "--set", "compact_seconds=0", core=held.server) as running:
+        yield from batches.measure(held.model, held.work, running, server=held.server, client=held.client)
 
 
 def _memory(running: Running) -> Section:
@@ -128,17 +135,18 @@ def _shadow(held: Held, running: Running, rate: float, rounds: int) -> Iterator[
 
 
 def _swap(held: Held, running: Running, rate: float, rounds: int) -> Iterator[Section]:
-    found = {"without": Latencies(), "with hot swaps": Latencies()}
+    found, swapped = {"without": Latencies(), "with hot swaps": Latencies()}, list[float]()
     for number in range(rounds):
         found["without"].add(held.at(running, rate, number))
-        with_swaps = Beside(lambda: _swap_often(held))
+        with_swaps = Beside(lambda: swapped.append(_swap_often(held, running)))
         found["with hot swaps"].add(held.at(running, rate, number))
         with_swaps.join()
     yield _compared(
         f"p99 at {rate:,.0f} a second, {_SWAPS} swaps in {_SECONDS:g} s", found, "without", "with hot swaps", 2.0
     )
     failed = Figure(what="failed with hot swaps", samples=[found["with hot swaps"].failed], unit="requests", target=0)
-    yield Section(title="failed", figures=[failed])
+    took = Figure(what="swaps that were seen", samples=swapped, unit="swaps", least=_SWAPS)
+    yield Section(title="failed", figures=[failed, took])
 
 
 class Beside(threading.Thread):
@@ -153,11 +161,17 @@ class Beside(threading.Thread):
         self._act()
 
 
-def _swap_often(held: Held) -> None:
+def _swap_often(held: Held, running: Running) -> float:
+    """How many of them were seen to answer before the next."""
+    seen, content = 0, json.dumps(WAY.shape(held.model.rows[0])).encode()
     for number in range(_SWAPS):
+        version = 2 - number % 2
+        change_route(held.model.project, champion(version))
         time.sleep(_SECONDS / (_SWAPS + 1))
-        change_route(held.model.project, champion(2 - number % 2))
+        told = servers.ask(running.asked.port, WAY.path, content)
+        seen += told is not None and json.loads(told)["prediction"]["version"] == version
     change_route(held.model.project, champion(1))
+    return float(seen)
 
 
 def _compared(title: str, found: dict[str, Latencies], before: str, after: str, most: float) -> Section:

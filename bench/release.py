@@ -41,7 +41,7 @@ def measure(_work: Path, *, ramps: int = RAMPS, runs: int = RUNS) -> Iterator[Se
     yield from _no_worse(ramps)
     yield from _worse(runs)
     yield _broken(min(runs, 400))
-    yield _margin(runs)
+    yield _margin(3 * runs)
     yield _before_traffic(min(runs, 300))
     yield _arms(min(runs, 1_000))
     yield _decline(min(runs, 100))
@@ -195,10 +195,10 @@ def _margin(runs: int) -> Section:
         _share(f"share {share:.0%}, {risk:g} times as many errors", at_the_margin(share, risk, runs), target=5.0)
         for share, risk in _MARGINS
     ]
-    return Section(title="as bad as a stage must exclude, 5,000 events: said to be safe", figures=figures)
+    return Section(title="as bad as a stage must exclude, 2,000 events: said to be safe", figures=figures)
 
 
-def at_the_margin(share: float, risk: float, runs: int, events: int = 5_000, seed: int = 0) -> float:
+def at_the_margin(share: float, risk: float, runs: int, events: int = 2_000, seed: int = 0) -> float:
     """The share of runs in which so much risk is ever refuted although it is the truth."""
     draw = np.random.default_rng([seed, int(share * 1000)])
     from_canary = risk * share / (risk * share + 1 - share)

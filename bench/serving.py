@@ -170,7 +170,7 @@ def _beside(samples: Samples, connections: int, fastapi: str, triton: str | None
     base = samples.figure(OURS, connections)
     figures = [base, samples.figure(fastapi, connections, most_ratio=0.4)]
     figures += [samples.figure(triton, connections, most_ratio=0.25)] if triton else []
-    return Section(title=f"beside ours, {connections} connections", figures=figures, base=base)
+    return Section(title=f"beside ours, {connections} at once", figures=figures, base=base)
 
 
 def _costs(samples: Samples, connections: int) -> Section:

@@ -58,6 +58,7 @@ def good(seed: int = 0) -> pl.DataFrame:
             "seats": number % 180,
             "born": [datetime(1950, 1, 1) + timedelta(days=int(at)) for at in number],  # noqa: DTZ001
             "due": [START + timedelta(hours=int(at) + 2) for at in number],
+            "booked": [START - timedelta(hours=int(at)) for at in number],
             "plane": [f"N{at % 700}" for at in number],
             "raw": [b"ok", "café".encode()] * (ROWS // 2),
             "weight": draw.integers(1, 4, ROWS),
@@ -104,6 +105,7 @@ def damaged() -> pl.DataFrame:
             seats=pl.concat_list("seats"),
             born=some(row == 14, datetime(1601, 1, 1), "born"),  # noqa: DTZ001
             due=some(row == 14, datetime(2100, 1, 1), "due"),  # noqa: DTZ001
+            booked=some(row == 18, pl.lit(2**62).cast(pl.Datetime("us")), "booked"),
             plane=pl.lit("N1"),
             raw=some(row % 100 == 0, b"caf\xe9", "raw"),
             weight=pl.when(row == 15).then(-1).otherwise(some(row == 16, None, "weight")),
@@ -165,7 +167,7 @@ NO_LINE = {
 WITHOUT_ROWS = {
     "too few rows", "too many rows", "rows shrank", "rows grew", "comparison data missing", "missing column",
     "column not expected", "copies", "constant", "all missing", "too few distinct", "too many distinct",
-    "share too small", "share too large", "goes back in time", "unit jump", "differs from the last span", "gap in time",
+    "share too small", "share too large", "goes back in time", "unit jump", "differs from the last span", "gap in time", "drift",
     *NO_LINE,
 }  # fmt: skip
 """Which are about no single row."""

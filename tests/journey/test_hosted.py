@@ -60,11 +60,13 @@ def test_a_platform_is_answered_on_its_own_paths_without_a_key_and_nobody_elsewh
     assert len(reading.read(project.opened.workspace, "flights").lines) == 3
 
 
-def test_without_the_word_an_address_that_others_reach_needs_keys_and_vertex_its_routes(project: Project) -> None:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("AIP_")}
-    done = lw("serve", "--port", "0", "--host", "0.0.0.0", cwd=project.folder, **plain)
+def test_without_the_word_an_address_that_others_reach_needs_keys_and_vertex_its_routes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIP_HEALTH_ROUTE", raising=False)
+    done = lw("serve", "--port", "0", "--host", "0.0.0.0", cwd=project.folder)
     assert (done.returncode, "there is none" in done.stderr) == (2, True)
-    done = lw("serve", "--port", "0", "--platform", "vertex", cwd=project.folder, **plain)
+    done = lw("serve", "--port", "0", "--platform", "vertex", cwd=project.folder)
     assert done.returncode != 0
     assert "AIP_HEALTH_ROUTE is not set" in done.stderr
 
