@@ -65,7 +65,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("access_log", str, "off", "choice", "a line of JSON an answer: off, errors or all", None, _LOGGED),
     Setting("access_log_file", str, "", "file", "where the access log goes; empty: stderr"),
     Setting("otel_endpoint", str, "", "URL", "a gateway's traces, by OTLP over HTTP, such as http://host:4318/v1/traces"),
-    Setting("otel_share", float, 0.01, "share", "of the requests, which part is traced where the client does not say", 0),
+    Setting("otel_share", float, 0.01, "share", "of the requests that is traced, where the client does not say", 0),
     Setting("pii", str, "hash", "choice", "columns tagged pii in the log: hash or drop", None, _MODES),
 )  # fmt: skip
 

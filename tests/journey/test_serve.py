@@ -309,13 +309,12 @@ def test_a_rollback_is_followed_within_two_seconds_and_no_request_fails(project:
 
 
 def test_a_killed_gateway_loses_no_prediction_that_was_answered(project: Project) -> None:
-    with served(project):
-        with Crowd(project) as crowd:
-            while len(crowd.answered) < 300:
-                time.sleep(0.01)
-            project.kill()
-            while not crowd.failed:
-                time.sleep(0.01)
+    with served(project), Crowd(project) as crowd:
+        while len(crowd.answered) < 300:
+            time.sleep(0.01)
+        project.kill()
+        while not crowd.failed:
+            time.sleep(0.01)
     kept = {line.id: line.version for line in reading.read(project.opened.workspace, "flights").lines}
     assert dict(crowd.answered).items() <= kept.items()
     with served(project):

@@ -16,6 +16,7 @@ from tests.unit.test_journal import Book, a_line
 
 from loopwright.core.clock import SystemClock
 from loopwright.errors import StoreUnavailable
+from loopwright.gateway.notices import Notices
 from loopwright.predictions import journal, reading
 from loopwright.predictions.health import tell
 from loopwright.predictions.journal import Journal, Terms
@@ -160,15 +161,17 @@ def test_predictions_are_answered_without_a_record_where_that_is_configured_and_
 
 def test_a_full_disk_refuses_with_a_reason_and_is_told_once_as_degraded_and_once_as_recovered(small_disk: Path) -> None:
     made, stores = book(small_disk, patience_seconds=5.0), memory_stores(HandClock())
+    notices = Notices(lambda: stores.events, made.clock)
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="No space left on device"):
             made.predict(unit="u" * (3 << 20))
-        tell(stores.events, made.journal.changes(), "gateway")
+        tell(notices.note, made.journal.changes())
     kept = made.predict()
-    tell(stores.events, made.journal.changes(), "gateway")
+    tell(notices.note, made.journal.changes())
     made.clock.advance(10)
     for _ in range(3):
-        tell(stores.events, made.journal.changes(), "gateway")
+        tell(notices.note, made.journal.changes())
+    notices.write()
     told = stores.events.list(subject="journal:predictions")
     assert [event.kind for event in told] == ["JournalDegraded", "JournalRecovered"]
     assert "No space left" in told[0].cause.reason

@@ -113,7 +113,18 @@ def test_a_loop_is_a_pipeline_of_the_standard_steps() -> None:
     names = [step.name for step in a_loop().as_pipeline().order]
     assert names[0] == "ingest"
     assert names[-2:] == ["judge", "register"]
-    assert {"describe", "validate", "drift", "select", "split", "search", "train", "export", "evaluate", "champion"} < set(names)
+    assert {
+        "describe",
+        "validate",
+        "drift",
+        "select",
+        "split",
+        "search",
+        "train",
+        "export",
+        "evaluate",
+        "champion",
+    } < set(names)
 
 
 def test_a_step_of_the_same_name_replaces_and_another_is_added() -> None:

@@ -242,15 +242,17 @@ def _lengths(texts: Column) -> Array:
 def _texts(column: Column, may_miss: bool) -> Array | None:
     if _kind(column.type) != "text" or (column.null_count and not may_miss):
         return None
-    if pa.types.is_dictionary(column.type):
-        known = np.append(column.dictionary.to_numpy(zero_copy_only=False), "")
-        if None in known:
-            return None
-        indices = column.indices.cast(pa.int64()).fill_null(len(known) - 1)
-        return np.asarray(known[indices.to_numpy()], dtype=object)
-    whole = column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
-    known = whole.fill_null("") if column.null_count else whole
-    return np.asarray(known.to_numpy(zero_copy_only=False), dtype=object)
+    if not pa.types.is_dictionary(column.type):
+        whole = column.cast(pa.large_string()) if pa.types.is_string_view(column.type) else column
+        full = whole.fill_null("") if column.null_count else whole
+        return np.asarray(full.to_numpy(zero_copy_only=False), dtype=object)
+    if column.dictionary.null_count:
+        return None
+    known = np.append(column.dictionary.to_numpy(zero_copy_only=False), "")
+    indices = column.indices
+    if indices.null_count:
+        indices = indices.cast(pa.int64()).fill_null(len(known) - 1)
+    return np.asarray(known[indices.to_numpy()], dtype=object)
 
 
 def _numbers(column: Column, may_miss: bool) -> Array | None:

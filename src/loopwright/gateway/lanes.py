@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from loopwright.core.clock import Clock
-from loopwright.gateway.answering import FAST_SECONDS, Answered, Answering, Call, Outcome, Plan, failure
+from loopwright.gateway.answering import FAST_SECONDS, Answered, Answering, Call, Form, Outcome, Plan, failure
 from loopwright.gateway.metrics import Tally
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.refused import Refused
@@ -33,6 +33,7 @@ _BATCH_SECONDS = 0.1
 _MOST_CALLS = 64
 _LARGE_BYTES = 32_768
 _TICK_SECONDS = 0.05
+_LONGEST_RETRY_SECONDS = 60
 _MEMORY = 0.1
 """Weight of the newest batch in what one request is taken to cost."""
 
@@ -146,6 +147,8 @@ class Lanes:
         self._is_due = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._in_threads: deque[Call] = deque()
+        self._busy: dict[tuple[Form, int], Outcome] = {}
+        """Refusals ready made: where there are too many requests, one more must cost next to nothing."""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call it in the event loop, before the first call."""
@@ -203,8 +206,12 @@ class Lanes:
 
     def _refuse(self, call: Call, lane: Lane) -> None:
         self._tally.happened(call.loop, "overload")
-        refused = Refused(503, "the gateway is busy", fix="ask again", retry_seconds=max(1.0, lane.wait_seconds))
-        self._answer(call, call.form.refusal(refused))
+        seconds = min(max(1, math.ceil(lane.wait_seconds)), _LONGEST_RETRY_SECONDS)
+        outcome = self._busy.get((call.form, seconds))
+        if outcome is None:
+            refused = Refused(503, "the gateway is busy", fix="ask again", retry_seconds=seconds)
+            outcome = self._busy[call.form, seconds] = call.form.refusal(refused)
+        self._answer(call, outcome)
 
     def _flush(self) -> None:
         """A batch of every loop that runs here. What is left over waits until these answers are out."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from loopwright.core.clock import Clock
-from loopwright.core.event import Cause
-from loopwright.core.stores import Events
 
 SUBJECT = "journal:predictions"
 _CALM_SECONDS = 5.0
@@ -89,8 +87,7 @@ class Watch:
         return found
 
 
-def tell(events: Events, changes: Iterable[Change], actor: str) -> None:
-    """Write them to the audit trail. Raises what the store raises."""
+def tell(note: Callable[[str, str, str, Mapping[str, Any]], None], changes: Iterable[Change]) -> None:
+    """Hand them on to be written: kind, subject, reason and data of an event each."""
     for one in changes:
-        cause = Cause(actor=actor, at=one.at, reason=str(one.data.get("what", "")))
-        events.add(one.kind, SUBJECT, cause, one.data)
+        note(one.kind, SUBJECT, str(one.data.get("what", "")), one.data)

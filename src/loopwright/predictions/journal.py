@@ -96,17 +96,14 @@ class Journal:
         self._writers: list[Writer] = []
         self._hands: list[Hand] = []
         self._opening = threading.Lock()
-        self._concealers: dict[tuple[str, int], Concealer] = {}
+        self.concealers: Mapping[tuple[str, int], Concealer] = {}
+        """What hides values of a loop's version, where some are hidden. Replaced whole, by `conceal`."""
 
     def conceal(self, loop: str, version: int, concealer: Concealer) -> None:
         """Hide values of this version's rows from now on. To be said before it answers."""
         if concealer.columns:
             with self._opening:
-                self._concealers = {**self._concealers, (loop, version): concealer}
-
-    def concealer(self, loop: str, version: int) -> Concealer | None:
-        """What hides values of this version's rows; None where all are written as they come."""
-        return self._concealers.get((loop, version))
+                self.concealers = {**self.concealers, (loop, version): concealer}
 
     def new_id(self) -> str:
         """A ULID for a request; sorts after every other that this thread was given, so it must be used in order."""
@@ -132,7 +129,7 @@ class Journal:
         """
         if self._terms.share < 1:
             lines = [line for line in lines if not isinstance(line, Line) or self.takes(line.id)]
-        if self._concealers:
+        if self.concealers:
             lines = [self._concealed(line) if isinstance(line, Line) else line for line in lines]
         return self.append_encoded(loop, _ENCODER.encode_lines(lines), len(lines))
 
@@ -158,9 +155,9 @@ class Journal:
         """
         if not self.takes(ulid):
             return True
-        if self._concealers:
+        if self.concealers:
             facts = columnar.facts_of(batch)
-            concealer = self._concealers.get((facts.loop, facts.version))
+            concealer = self.concealers.get((facts.loop, facts.version))
             batch = columnar.concealed(batch, concealer) if concealer else batch
         head, content = columnar.encoded(batch)
         return self._write(loop, COLUMNS_SUFFIX, content, head, batch.num_rows)
@@ -201,7 +198,7 @@ class Journal:
         return True
 
     def _concealed(self, line: Line) -> Line:
-        concealer = self._concealers.get((line.loop, line.version))
+        concealer = self.concealers.get((line.loop, line.version))
         if concealer is None:
             return line
         return msgspec.structs.replace(line, row=concealer.row(line.row), key=concealer.key(line.key))

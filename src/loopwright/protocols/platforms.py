@@ -13,7 +13,7 @@ import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -28,6 +28,8 @@ from loopwright.protocols.bodies import Limits
 from loopwright.protocols.door import Answer, Guarded
 from loopwright.protocols.work import at_work, is_small
 
+Host = Literal["sagemaker", "vertex"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
@@ -38,10 +40,12 @@ class Platform:
     health_route: str = ""
     """Of Vertex; empty outside it."""
     predict_route: str = ""
+    trusted: tuple[str, ...] = ()
+    """Paths that answer whoever asks, for the platform saw to it who that is: it can send no key of ours."""
 
     @classmethod
-    def of(cls, loop: str, environ: Mapping[str, str]) -> Platform:
-        """Raises `SettingsError` for routes that are none.
+    def of(cls, loop: str, environ: Mapping[str, str], host: Host | None = None) -> Platform:
+        """`host` is the platform that alone reaches this gateway. Raises `SettingsError` for routes that are none.
 
         >>> Platform.of("", {"AIP_HEALTH_ROUTE": "/up", "AIP_PREDICT_ROUTE": "/ask"}).predict_route
         '/ask'
@@ -50,7 +54,11 @@ class Platform:
         for name, route in routes.items():
             if route and (not route.startswith("/") or set(route) & set("{}?# ")):
                 raise SettingsError(f"{name} = {route!r} is no path", where=name, fix="write a path such as /predict")
-        return cls(loop=loop, health_route=routes["AIP_HEALTH_ROUTE"], predict_route=routes["AIP_PREDICT_ROUTE"])
+            if not route and host == "vertex":
+                raise SettingsError(f"{name} is not set, as it is on Vertex AI", where=name, fix="set both routes")
+        health, predict = routes.values()
+        trusted = {None: (), "sagemaker": ("/ping", "/invocations"), "vertex": (health, predict)}[host]
+        return cls(loop=loop, health_route=health, predict_route=predict, trusted=trusted)
 
 
 class Platforms:
@@ -78,7 +86,11 @@ class Platforms:
         content = await door.body(request, self._limits.body_bytes)
         return await at_work(self._pool, lambda: self._invoked(request, content), is_slow=not is_small(content))
 
-    def routes(self) -> list[Guarded]:
+    def routes(self, others: Sequence[Guarded] = ()) -> list[Guarded]:
+        """Raises `SettingsError` where what the platform is trusted with is the path of one of the `others`."""
+        for path in self._platform.trusted:
+            if path not in door.OPEN and any(one.path_regex.match(path) for one in others):
+                raise SettingsError(f"{path} is a path of the gateway's own", where=path, fix="choose another route")
         get, post = ["GET"], ["POST"]
         found = [
             door.route("/ping", self.ping, get, scope=None),

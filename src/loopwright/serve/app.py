@@ -46,14 +46,15 @@ def create(
     """
     pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="predict")
     api = Api(gateway, labels, limits, pool)
-    platforms = Platforms(gateway, limits, pool, platform or Platform())
-    routes = [*api.routes(), *V2(gateway, limits, pool).routes(), *platforms.routes()]
+    hosted = platform or Platform()
+    routes = [*api.routes(), *V2(gateway, limits, pool).routes()]
     routes += handing_in.routes(pool) if handing_in is not None else []
+    routes += operations.routes() if operations is not None else []
+    routes += Platforms(gateway, limits, pool, hosted).routes(routes)
 
-    named = platform.loop if platform else ""
-    middleware = [Middleware(door.Door, entry, door.opened(routes)), Middleware(Waking, gateway, named)]
+    guarding = Middleware(door.Door, entry, door.opened(routes), hosted.trusted)
+    middleware = [guarding, Middleware(Waking, gateway, hosted.loop)]
     if operations is not None:
-        routes += operations.routes()
         watching = Middleware(
             Watching, tally=operations.tally, clock=operations.clock, routes=routes, knows=gateway.knows, tracer=tracer
         )

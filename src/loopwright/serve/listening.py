@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from loopwright.access.names import LOOPBACK
 from loopwright.errors import StoreUnavailable, UsageError
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - where a platform asks from is its own affair
 _BACKLOG = 2048
 
 

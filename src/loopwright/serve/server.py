@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.applications import Starlette
+
 from loopwright.access.names import Names
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Stores
@@ -99,27 +101,8 @@ class Gate:
         self.guard = Guard(lambda: stores().keys, clock, is_required=not is_loopback(host), processes=workers)
         self.guard.refresh()
         self.entry = Entry(self.guard, Names([host, *allowed_hosts]))
-        labelling = Labelling(
-            workspace=workspace,
-            journal=self._labels,
-            gateway=self.gateway,
-            clock=clock,
-            concealer=self._predictions.concealer,
-        )
         self._overseer = Overseer(oversight, clock)
-        operations = self._overseer.operations(self.gateway, self._predictions.health, workspace / journal.FOLDER)
-        self.app = app.create(
-            self.gateway,
-            labelling,
-            limits,
-            self.entry,
-            operations=operations,
-            tracer=self._overseer.tracer,
-            platform=platform,
-            handing_in=HandingIn(
-                workspace=workspace, stores=stores, clock=clock, limits=limits, conceal=self._concealer
-            ),
-        )
+        self.app = self._application(stores, platform)
         self._hot = HotPath(
             gateway=self.gateway,
             journal=self._predictions,
@@ -133,6 +116,32 @@ class Gate:
         self.hub = self._hot.hub
         self._overseer.watch(self._hot.lanes.waiting, lambda: len(self.hub.connections))
         self._hot.start()
+
+    def _application(self, stores: Callable[[], Stores], platform: Platform) -> Starlette:
+        labelling = Labelling(
+            workspace=self._workspace,
+            journal=self._labels,
+            gateway=self.gateway,
+            clock=self._clock,
+            concealer=lambda loop, version: self._predictions.concealers.get((loop, version)),
+        )
+        operations = self._overseer.operations(self.gateway, self._predictions.health, self._workspace / journal.FOLDER)
+        return app.create(
+            self.gateway,
+            labelling,
+            self._limits,
+            self.entry,
+            operations=operations,
+            tracer=self._overseer.tracer,
+            platform=platform,
+            handing_in=HandingIn(
+                workspace=self._workspace,
+                stores=stores,
+                clock=self._clock,
+                limits=self._limits,
+                conceal=self._concealer,
+            ),
+        )
 
     def _gateway(self, stores: Callable[[], Stores], memory_bytes: int) -> Gateway:
         def loaded(loop: str, number: int) -> LoadedModel:
@@ -187,8 +196,7 @@ class Gate:
         """Close files that are due for the table, and tell how the recording of predictions goes."""
         for one in (self._predictions, self._labels):
             one.close_old()
-        for change in self._predictions.changes():
-            self.notices.note(change.kind, health.SUBJECT, str(change.data.get("what", "")), change.data)
+        health.tell(self.notices.note, self._predictions.changes())
 
     def _tidy(self) -> None:
         """Now and then: bundles that no route names any more are let go."""
