@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from loopwright.core.clock import SystemClock
@@ -18,20 +19,19 @@ from loopwright.serve.listening import listen
 from loopwright.serve.supervisor import Loops, Supervisor
 from loopwright.serve.worker import Desk
 
-WORKERS, FOLDER = int(sys.argv[1]), Path(sys.argv[2])
 CLOCK = SystemClock()
 
 
-def work(desk: Desk) -> int:
-    if (FOLDER / "refuse").exists():
+def work(folder: Path, desk: Desk) -> int:
+    if (folder / "refuse").exists():
         return 3
     desk.hold_on(CLOCK)
     ended = []
-    signal.signal(signal.SIGTERM, lambda *_: None if (FOLDER / "deaf").exists() else ended.append(1))
+    signal.signal(signal.SIGTERM, lambda *_: None if (folder / "deaf").exists() else ended.append(1))
     signal.signal(signal.SIGUSR1, lambda *_: desk.give_up("flights v2 hangs"))
-    (FOLDER / f"worker-{desk.number}-{os.getpid()}").write_text(desk.ended or "")
+    (folder / f"worker-{desk.number}-{os.getpid()}").write_text(desk.ended or "")
     desk.tell_ready({"flights": [1]})
-    if (FOLDER / "crash").exists():
+    if (folder / "crash").exists():
         return 1
     while not ended:
         CLOCK.sleep(0.01)
@@ -43,4 +43,5 @@ def ready(loops: Loops) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(Supervisor(work=work, sockets=listen("127.0.0.1", 0, WORKERS), clock=CLOCK, on_ready=ready).run())
+    sockets = listen("127.0.0.1", 0, int(sys.argv[1]))
+    sys.exit(Supervisor(work=partial(work, Path(sys.argv[2])), sockets=sockets, clock=CLOCK, on_ready=ready).run())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -78,6 +79,51 @@ def test_killed_it_is_started_again_and_redoes_nothing(project: Path, rows: Path
     assert list(project.glob(".out*")) == []
     (history,) = told(project, "predict", "delays", "--history")
     assert (history["status"], history["rows"], history["version"]) == ("succeeded", FILES * EACH, 1)
+
+
+def test_what_cannot_be_is_refused_and_says_what_to_do_here(project: Path) -> None:
+    (project / "bad.jsonl").write_text('{"carrier": "UA", "distance": 1}\n{"carrier": "UA", "distance": "x"}\n')
+    (project / "in.csv").write_text("carrier,distance\nUA,4\n")
+    for words, code, what, fix in (
+        (["predict", "delays", "in.csv", "--to", "s/%Y-%m-%d.parquet"], 2, "%Y in s/%Y", "write --every TIME"),
+        (["predict", "delays", "in.csv", "--to", "a.csv", "--catch-up"], 2, "that a schedule missed", "--every TIME"),
+        (["predict", "delays", "in.csv", "--to", "a.csv", "--every", "5x"], 2, "'5x' is no length of time", "min"),
+        (["predict", "delays", "bad.jsonl", "--to", "a.csv"], 1, "row 2", "correct the value, or leave the row out"),
+        (["precompute", "delays", "in.csv"], 1, "do not have the key column 'id'", "known: carrier, distance"),
+        (["predict", "delays", "nothere", "--to", "a.csv"], 2, "no table of that name", "there is no table"),
+    ):
+        done = lw(*words, "--project", str(project), cwd=project)
+        assert done.returncode == code, done.stderr
+        assert what in done.stderr
+        assert fix in done.stderr
+    done = lw("predict", "delays", "in.csv", "--to", "a.csv", "--project", str(project), cwd=project)
+    assert done.stdout == "delays v1 predicted 1 row: a.csv\n"
+
+
+def test_a_ready_file_is_there_only_while_requests_are_answered(project: Path) -> None:
+    words = ["serve", "--port", "0", "--project", str(project), "--ready-file"]
+    done = lw(*words, str(project / "none" / "ready"), cwd=project)
+    assert done.returncode == 2
+    assert "cannot be written: No such file or directory" in done.stderr
+    ready = project / "ready"
+    ready.write_text("http://127.0.0.1:1\n")
+    process = subprocess.Popen([*COMMAND, *words, str(ready)], cwd=project, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip().removeprefix("serving on ")
+        assert ready.read_text() == f"{url}\n"
+        process.terminate()
+        assert process.wait(20) == 0
+    assert not ready.exists()
+
+
+def test_a_port_that_is_taken_is_told_by_the_option_that_chose_it(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = lw("serve", "--port", "0", "--grpc-port", port, "--project", str(project), cwd=project)
+        assert "choose another with --grpc-port" in done.stderr
+        done = lw("serve", "--port", port, "--project", str(project), cwd=project)
+        assert "choose another with --port" in done.stderr
 
 
 def test_a_schedule_meets_each_time_once_and_goes_on_when_it_is_started_again(project: Path, rows: Path) -> None:

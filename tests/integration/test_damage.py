@@ -167,8 +167,8 @@ NO_LINE = {
 WITHOUT_ROWS = {
     "too few rows", "too many rows", "rows shrank", "rows grew", "comparison data missing", "missing column",
     "column not expected", "copies", "constant", "all missing", "too few distinct", "too many distinct",
-    "share too small", "share too large", "goes back in time", "unit jump", "differs from the last span", "gap in time", "drift",
-    *NO_LINE,
+    "share too small", "share too large", "goes back in time", "unit jump", "differs from the last span", "gap in time",
+    "drift", *NO_LINE,
 }  # fmt: skip
 """Which are about no single row."""
 

@@ -127,7 +127,6 @@ def test_one_request_that_makes_a_model_hang_costs_those_beside_it_only_time(hou
 def test_a_model_that_hangs_at_other_doors_is_not_called_any_more_at_any(house: Gatehouse) -> None:
     serve(house, endless())
     gateway = house.station.gateway
-    gateway.watch = (house.watch, 0.1)
 
     def status(distance: float) -> int:
         try:

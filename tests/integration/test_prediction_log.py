@@ -100,9 +100,9 @@ def test_files_that_are_written_to_are_left_alone_and_read_beside_the_table(book
     assert reading.counts(book.workspace, LOOP) == {1: 6}
     assert finding.known(book.workspace, [*closed, *still, UNKNOWN]) == dict.fromkeys(closed + still, LOOP)
     for one in closed + still:
-        assert reading.find(book.workspace, one)["id"] == one
+        assert finding.find(book.workspace, one)["id"] == one
     with pytest.raises(PredictionNotFound):
-        reading.find(book.workspace, UNKNOWN)
+        finding.find(book.workspace, UNKNOWN)
     other.journal.close()
 
 
@@ -168,7 +168,7 @@ def test_shadows_are_kept_apart_from_what_was_answered(book: Book) -> None:
             shadow.journal.close()
             assert compact(book.workspace).rows == 2
         assert ids(book.workspace) == [one]
-        assert reading.find(book.workspace, one)["value"] == 1.0
+        assert finding.find(book.workspace, one)["value"] == 1.0
         assert [line.value for line, _ in reading.newest(book.workspace, LOOP, 5)] == [1.0]
         assert reading.predictions(book.workspace, LOOP, shadows=True)["value"].sort().to_list() == [1.0, 9.0]
         assert reading.counts(book.workspace, LOOP) == {1: 1}
@@ -206,7 +206,7 @@ def test_predictions_that_came_as_columns_are_read_like_any_others(tmp_path: Pat
         ]
         assert lines[0].value == 0.5
         assert [line.id for line, _ in reading.newest(tmp_path, LOOP, 5)] == told[::-1][:5]
-        assert reading.find(tmp_path, told[150])["id"] == told[150]
+        assert finding.find(tmp_path, told[150])["id"] == told[150]
         assert finding.known(tmp_path, [*told, UNKNOWN]) == dict.fromkeys(told, LOOP)
 
 
@@ -439,3 +439,25 @@ def test_a_full_disk_leaves_the_journal_as_it_was(small_disk: Path) -> None:
     filler.unlink()
     assert compact(small_disk).rows == 1000
     assert ids(small_disk) == sorted(made)
+
+
+def test_what_was_not_erased_is_found_by_id_labelled_and_listed_afterwards(book: Book) -> None:
+    book.predict(2, key={"flight_id": 7})
+    first, second = book.predict(2, key={"flight_id": 8})
+    book.journal.close()
+    compact(book.workspace)
+    assert erase(book.workspace, flight_id="7").predictions == 2
+    assert finding.find(book.workspace, first)["key"] == {"flight_id": 8}
+    assert finding.known(book.workspace, [first, second]) == {first: LOOP, second: LOOP}
+    told = Journal(book.workspace / labels.FOLDER, book.clock)
+    told.append(LOOP, [Label(label=True, at=book.clock.now(), origin="t", prediction_id=first)])
+    told.close()
+    again = Book(book.workspace)
+    (third,) = again.predict(1, key={"flight_id": 9})  # so that a file of the journal is left out of the table
+    found = reading.newest(book.workspace, LOOP, 5)
+    assert {line.id: label and label.label for line, label in found} == {first: True, second: None, third: None}
+    assert ids(book.workspace) == sorted([first, second, third])
+    assert reading.read(book.workspace, LOOP, since=book.clock.now() - timedelta(hours=1), version=1).lines
+    again.journal.close()
+    assert erase(book.workspace, flight_id="9").predictions == 1
+    assert ids(book.workspace) == [first, second]

@@ -36,18 +36,29 @@ def test_what_is_no_command_is_the_loop_to_show(project: Path) -> None:
 
 
 def test_compacting_and_erasing_tell_what_they_did_and_leave_an_event_without_the_value(project: Path) -> None:
-    assert "5 predictions from 1 files" in lw("predictions", "compact", cwd=project, check=True).stdout
+    assert "5 predictions from 1 file\n" in lw("predictions", "compact", cwd=project, check=True).stdout
     assert json.loads(lw("predictions", "compact", "flights", "--json", cwd=project, check=True).stdout) == {
         "flights": {"rows": 0, "files": 0, "torn": 0, "dropped_days": []}
     }
     done = lw("predictions", "erase", "flights", "--key", "flight_id=3", cwd=project, check=True)
-    assert "1 predictions and 0 labels of flights were erased" in done.stdout
+    assert "1 prediction and 0 labels of flights are erased" in done.stdout
     found = json.loads(lw("predictions", "flights", "--json", cwd=project, check=True).stdout)
     assert [one["prediction"]["key"]["flight_id"] for one in found] == [4, 2, 1, 0]
     with system.open(project) as opened:
         (event,) = opened.stores.events.list(subject="loop:flights")
     assert event.kind == "PredictionsErased"
     assert dict(event.data) | {"at": ""} == {"columns": ["flight_id"], "predictions": 1, "labels": 0, "at": ""}
+
+
+def test_only_key_columns_choose_what_is_erased(project: Path) -> None:
+    for column, fix in (("x", "known: flight_id"), ("flightid", "did you mean 'flight_id'?")):
+        done = lw("predictions", "erase", "flights", "--key", f"{column}=1.5", cwd=project)
+        assert done.returncode == 2
+        assert f"{column!r} is no key column of flights, which has: flight_id" in done.stderr
+        assert fix in done.stderr
+    done = lw("predictions", "erase", "flights", "--key", "flight_id=77", cwd=project, check=True)
+    assert done.stdout == "nothing of flights was found for flight_id=77, so nothing was erased\n"
+    assert len(json.loads(lw("predictions", "flights", "--json", cwd=project, check=True).stdout)) == 5
 
 
 def test_a_loop_that_is_not_there_is_refused(project: Path) -> None:

@@ -102,6 +102,16 @@ def test_the_exit_code_tells_how_it_went(project: Path, options: list[str], code
     assert status in done.stdout
 
 
+def test_a_step_that_a_gate_stops_is_said_to_be_rejected_everywhere(project: Path) -> None:
+    said = lw("run", "pipeline.py", "--param", "least=99", cwd=project)
+    assert re.search(r"judge +rejected  \d+ rows are fewer than 99", said.stdout + said.stderr)
+    assert "2 ran, 1 rejected" in said.stdout
+    for command in (["show", "last"], ["runs"], ["show", "last", "--json"], ["runs", "--pipeline", "numbers"]):
+        seen = lw(*command, cwd=project).stdout
+        assert "rejected" in seen
+        assert "failed" not in seen.replace('"failures"', "")
+
+
 def test_a_failed_run_says_where_what_and_the_command_that_resumes_it(project: Path) -> None:
     failed = lw("run", "pipeline.py", "--param", "rows=0", cwd=project)
     assert "ValueError: no rows" in failed.stderr
@@ -144,7 +154,7 @@ WRONG = [
     (["show", "nothing"], "no run is called 'nothing'"),
     (["show", "last", "--project", "helpers"], "workspace"),
     (["logs", "last", "--step", "claen"], "did you mean 'clean'?"),
-    (["gc", "--older-than", "soon"], "'soon' is no duration"),
+    (["gc", "--older-than", "soon"], "'soon' is no length of time"),
     (["tables", "show", "flights"], "flights"),
     (["tables", "append", "../up", "x.csv"], "../up"),
     (["init", "--pipeline"], "there already"),

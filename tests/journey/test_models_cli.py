@@ -82,7 +82,7 @@ def test_loops_are_listed_with_what_answers(lw: Lw) -> None:
     assert "v3 rejected" in row
     [told] = lw("models", "--json").json
     assert (told["loop"], told["champion"], told["newest"], told["versions"]) == ("flights", 2, 3, 3)
-    assert told["route"]["arms"] == [{"name": "champion", "version": 2, "share": 1.0}]
+    assert told["route"]["arms"] == [{"name": "champion", "version": 2, "share": 1.0, "shadow": False}]
 
 
 def test_versions_are_listed_newest_first_with_who_and_why(lw: Lw) -> None:

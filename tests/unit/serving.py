@@ -23,9 +23,11 @@ from loopwright.gateway.guard import Guard
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.note import Tracer
 from loopwright.predictions import journal, labels
+from loopwright.predictions.concealing import Concealer
 from loopwright.predictions.journal import Journal, Terms
 from loopwright.protocols.bodies import Limits
 from loopwright.protocols.door import Entry
+from loopwright.protocols.handin import HandingIn
 from loopwright.protocols.labelling import Labelling
 from loopwright.protocols.platforms import Platform
 from loopwright.serve import app
@@ -95,10 +97,14 @@ class RouteTable:
 
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
+        self.earlier: list[Route] = []
+        """Newest first."""
         self.is_away = False
 
     def put(self, *arms: tuple[str, int, float], loop: str = "flights") -> None:
         before = self.routes.get(loop)
+        if before is not None:
+            self.earlier.insert(0, before)
         self.routes[loop] = Route(
             loop=loop,
             number=before.number + 1 if before else 1,
@@ -119,7 +125,9 @@ class RouteTable:
         return [self.routes[loop] for loop in self.loops()]
 
     def history(self, loop: str) -> Sequence[Route]:
-        raise NotImplementedError
+        if self.is_away:
+            raise StoreUnavailable("the metadata store does not answer", where="/srv/metadata.db")
+        return [self.routes[loop], *(route for route in self.earlier if route.loop == loop)]
 
     def change(self, *_: object, **__: object) -> Route:
         raise NotImplementedError
@@ -138,7 +146,9 @@ class Station:
         oversight: Oversight = Oversight(),  # noqa: B008 - frozen
         tracer: Tracer | None = None,
         terms: Terms | None = None,
+        **more: Any,
     ) -> None:
+        """What is `more` goes to the gateway."""
         self.workspace = workspace
         self.clock = HandClock()
         self.table = RouteTable()
@@ -146,13 +156,22 @@ class Station:
         self.loaded: list[tuple[str, int]] = []
         self.journal = Journal(workspace / journal.FOLDER, self.clock, terms=terms)
         self.label_journal = Journal(workspace / labels.FOLDER, self.clock)
-        self.gateway = Gateway(routes=lambda: self.table, load=self.load, journal=self.journal, clock=self.clock)
+        self.gateway = Gateway(
+            routes=lambda: self.table, load=self.load, journal=self.journal, clock=self.clock, **more
+        )
         labelling = Labelling(workspace=workspace, journal=self.label_journal, gateway=self.gateway, clock=self.clock)
         self.limits = Limits(body_bytes=max_body_bytes, rows=max_rows)
         self.stores = memory_stores(self.clock)
         self.guard = Guard(lambda: self.stores.keys, self.clock)
         self.guard.refresh()
         self.overseer = Overseer(oversight, self.clock)
+        handing_in = HandingIn(
+            workspace=workspace,
+            stores=lambda: self.stores,
+            clock=self.clock,
+            limits=self.limits,
+            conceal=lambda schema: Concealer(schema, "drop", b""),
+        )
         self.client = Client(
             app.create(
                 self.gateway,
@@ -162,6 +181,7 @@ class Station:
                 platform,
                 operations=self.overseer.operations(self.gateway, self.journal.health, workspace / journal.FOLDER),
                 tracer=tracer,
+                handing_in=handing_in,
             )
         )
 

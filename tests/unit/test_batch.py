@@ -133,11 +133,13 @@ def test_processes_side_by_side_say_the_same(place: Place) -> None:
 
 def test_a_table_becomes_a_table(place: Place) -> None:
     place.tables.append(Table("visits", key="id"), ROWS)
-    assert place.run(source="visits", table="scores").rows == 300
+    first = place.run(source="visits", table="scores")
+    assert (first.rows, first.is_repeated) == (300, False)
     found = place.tables.read("scores")
     same(found, place.online())
     assert set(found["version"].to_list()) == {1}
-    assert place.run(source="visits", table="scores").rows == 300
+    second = place.run(source="visits", table="scores")
+    assert (second.rows, second.is_repeated) == (300, True)
     assert len(place.tables.read("scores")) == 300  # the same rows by the same version: nothing new
     place.run(source="visits", table="scores", due="2026-01-02T00:00:00+00:00")
     assert len(place.tables.read("scores")) == 600
@@ -290,6 +292,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"path": Path("out.parquet"), "by": "shop"}, "parts a folder"),
     ({"table": "scores", "by": "shop"}, "parts a folder"),
     ({"path": Path("out.xls")}, "no file that can be written"),
+    ({"path": Path("out"), "by": "shopp"}, "(?s)not have the column 'shopp'.*did you mean 'shop'"),
+    ({"path": Path("out.csv"), "source": "vists"}, "(?s)no table of that name.*did you mean 'visits'"),
+    ({"path": Path("out.csv"), "source": "nothing.csv"}, "(?s)no such file.*nothing.csv"),
 ]
 
 
@@ -297,6 +302,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_orders_that_cannot_be_are_refused_before_anything_is_done(
     place: Place, given: dict[str, Any], told: str
 ) -> None:
+    place.tables.append(Table("visits", key="id"), ROWS)
     with pytest.raises(UsageError, match=told):
         place.run(**given)
     assert place.hidden() == []
@@ -364,6 +370,13 @@ def test_set_back_the_clock_waits_until_it_is_where_it_was() -> None:
     assert due(MIDNIGHT, MIDNIGHT - 400 * DAY, DAY) is None
     assert due(MIDNIGHT, MIDNIGHT + 23 * HOUR, DAY) is None
     assert due(MIDNIGHT, MIDNIGHT + DAY, DAY) == Due(MIDNIGHT + DAY)
+
+
+def test_a_schedule_says_when_it_is_next_due() -> None:
+    clock = HandClock(MIDNIGHT + HOUR)
+    assert Schedule(clock, DAY, None).next_at == MIDNIGHT + DAY
+    assert Schedule(clock, DAY, MIDNIGHT - 3 * DAY).next_at == MIDNIGHT
+    assert Schedule(clock, DAY, MIDNIGHT - 3 * DAY, catch_up=True).next_at == MIDNIGHT - 2 * DAY
 
 
 def test_a_schedule_that_is_started_again_meets_nothing_a_second_time(place: Place) -> None:

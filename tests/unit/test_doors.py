@@ -35,6 +35,7 @@ SCOPES = {
     "POST /v1/loops/{name}/predict": Scope.PREDICT,
     "POST /v2/models/{name}/infer": Scope.PREDICT,
     "POST /v1/labels": Scope.LABEL,
+    "POST /v1/predictions": Scope.OPERATE,
 }
 """What must not change; routes that come to these are walked too."""
 

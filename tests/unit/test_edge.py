@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import socket
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from tests.unit.serving import Client, Station, a_model
 from loopwright import edge
 from loopwright.data.schema import Column, Schema
 from loopwright.edge import native, place
+from loopwright.edge.__main__ import main
 from loopwright.edge.handing import HandIn, poster
 from loopwright.edge.journal import Journal
+from loopwright.edge.room import Room
 from loopwright.edge.runner import Runner
 from loopwright.edge.server import Server
 from loopwright.errors import BundleRefused, StoreUnavailable, UsageError
@@ -306,6 +310,78 @@ def test_an_address_that_others_reach_needs_a_key_and_then_asks_for_it(runner: R
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def connected(server: Server) -> socket.socket:
+    host, port = server.server_address[:2]
+    return socket.create_connection((str(host), port), timeout=5)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never was")
+
+
+def test_who_holds_a_connection_and_asks_nothing_makes_place_for_who_asks(runner: Runner) -> None:
+    clock = HandClock()
+    with serving(Server(runner, room=Room(clock, places=3, beside=2))) as server, contextlib.ExitStack() as held:
+        silent = [held.enter_context(connected(server)) for _ in range(3)]
+        until(lambda: len(server.room._inside) == 3)
+        assert ask(server, "/healthz")[0] == 200  # at once, beside them
+        told = ask(server, "/v1/loops")
+        assert (told[0], told[1]["error"]["what"]) == (503, "more connections ask than there is room for")
+        clock.advance(2)
+        assert ask(server, "/v1/loops/delays/predict", {"row": ROW})[0] == 200
+        assert silent[0].recv(1) == b""
+        silent[1].settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            silent[1].recv(1)
+
+
+def test_what_there_is_no_room_for_is_closed_without_waiting(runner: Runner) -> None:
+    with serving(Server(runner, room=Room(HandClock(), places=1, beside=0))) as server, contextlib.ExitStack() as held:
+        held.enter_context(connected(server))
+        until(lambda: len(server.room._inside) == 1)
+        second = held.enter_context(connected(server))
+        assert second.recv(1) == b""
+
+
+def test_a_stranger_is_refused_before_the_body_is_read(runner: Runner) -> None:
+    with serving(Server(runner, key="secret")) as server:
+        with connected(server) as client:
+            head = "POST /v1/loops/delays/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9000000\r\n"
+            client.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.1 401 ")
+        with connected(server) as client:
+            body = json.dumps({"row": ROW}).encode()
+            head = head.replace("9000000", str(len(body))) + "Authorization: Bearer secret\r\nExpect: 100-continue\r\n"
+            client.sendall(head.encode() + b"\r\n")
+            assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            client.sendall(body)
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert ask(server, "/v1/loops/delays/predict", {"row": {"carrier": "x" * 500_000}})[0] == 401
+
+
+def test_wrong_words_end_it_with_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--gateway", "foo"], ["--host", "0.0.0.0"], ["--key-file", str(folder / "none")]):
+        assert main([str(folder), "--port", "0", *words]) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+    assert main([str(folder / "none")]) == 1
 
 
 def test_a_gateway_is_named_by_its_url() -> None:

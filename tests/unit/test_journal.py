@@ -153,9 +153,9 @@ def test_a_torn_last_line_is_left_out_and_counted(book: Book) -> None:
         file.write(b'{"id":"01KE7Z3W1C9N7V0QWJ4S8YH2TX.0","at":"2026-')
     found = reading.read(book.workspace, "flights")
     assert ([line.id for line in found.lines], found.torn) == (kept, 1)
-    assert reading.find(book.workspace, kept[1])["id"] == kept[1]
+    assert finding.find(book.workspace, kept[1])["id"] == kept[1]
     with pytest.raises(PredictionNotFound):
-        reading.find(book.workspace, "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0")
+        finding.find(book.workspace, "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0")
 
 
 def test_every_prediction_is_found_by_its_id(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_every_prediction_is_found_by_its_id(tmp_path: Path) -> None:
     assert len(book.files) > 3
     assert finding.known(tmp_path, [*made, UNKNOWN]) == dict.fromkeys(made, "flights")
     for one in made:
-        assert reading.find(tmp_path, one)["id"] == one
+        assert finding.find(tmp_path, one)["id"] == one
     book.journal.close()
 
 
@@ -180,7 +180,7 @@ def test_however_many_files_there_are_one_is_open_at_a_time(tmp_path: Path) -> N
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 10, hard))
     try:
         assert finding.known(tmp_path, [*made, UNKNOWN]) == dict.fromkeys(made, "flights")
-        assert reading.find(tmp_path, made[0])["id"] == made[0]
+        assert finding.find(tmp_path, made[0])["id"] == made[0]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     book.journal.close()
@@ -211,14 +211,14 @@ def test_a_prediction_is_found_after_the_clock_was_set_back_between_two_processe
 
 def test_the_id_of_a_request_alone_means_its_first_row(book: Book) -> None:
     first, _ = book.predict(rows=2)
-    assert reading.find(book.workspace, first.removesuffix(".0"))["id"] == first
+    assert finding.find(book.workspace, first.removesuffix(".0"))["id"] == first
 
 
 @pytest.mark.parametrize("name", ["", "x", "../x.0", "01KE7Z3W1C9N7V0QWJ4S8YH2TX.01", "01KE7Z3W1C9N7V0QWJ4S8YH2TX.99"])
 def test_what_was_never_predicted_is_not_found(book: Book, name: str) -> None:
     book.predict()
     with pytest.raises(PredictionNotFound, match="no prediction"):
-        reading.find(book.workspace, name)
+        finding.find(book.workspace, name)
 
 
 def test_predictions_of_a_span_and_of_a_version_are_read(book: Book) -> None:

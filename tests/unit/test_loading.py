@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.serving import ROW, Multiplier, Station, a_model
+from tests.unit.serving import ROW, Multiplier, RouteTable, Station, a_model
 
 from loopwright.errors import BundleRefused, StoreUnavailable
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.notices import Notices
 from loopwright.gateway.refused import Refused
 from loopwright.protocols.platforms import Platform
+from loopwright.testing import HandClock
 
 EACH = 100
 """Bytes of a model here."""
@@ -26,12 +27,14 @@ class Small(Station):
     """With room for so many models at once."""
 
     def __init__(self, workspace: Path, room: int, **given: Any) -> None:
-        super().__init__(workspace, **given)
-        self.notices = Notices(lambda: self.stores.events, self.clock)
-        self.gateway.loading._budget_bytes = room * EACH
-        self.gateway.loading._notices = self.notices
+        self.notices = Notices(lambda: self.stores.events, HandClock())
+        self.slow: dict[str, threading.Event] = {}
+        """Loops whose models are loaded only once they are let go."""
+        super().__init__(workspace, budget_bytes=room * EACH, notices=self.notices, **given)
 
     def load(self, loop: str, number: int) -> LoadedModel:
+        if loop in self.slow:
+            assert self.slow[loop].wait(10)
         return replace(super().load(loop, number), memory_bytes=EACH)
 
     def ask(self, loop: str) -> int:
@@ -142,15 +145,7 @@ def test_one_that_cannot_be_loaded_again_says_so_and_is_tried_again(station: Sma
 
 
 def test_a_loop_that_loads_slowly_delays_no_other(station: Small) -> None:
-    is_let_go = threading.Event()
-    plain = station.load
-
-    def load(loop: str, number: int) -> LoadedModel:
-        if loop == "slow":
-            assert is_let_go.wait(10)
-        return plain(loop, number)
-
-    station.gateway.loading._load = load
+    is_let_go = station.slow["slow"] = threading.Event()
     for loop in ("slow", "delays"):
         station.models[loop, 1] = a_model(1, loop=loop)
         station.table.put(("champion", 1, 1.0), loop=loop)
@@ -170,15 +165,16 @@ def test_a_loop_that_loads_slowly_delays_no_other(station: Small) -> None:
 
 def test_routes_are_read_with_one_question_however_many_loops_there_are(station: Small) -> None:
     asked: list[str] = []
+    table = station.table
 
-    class Counting:
-        def __getattr__(self, name: str) -> Any:
+    class Counting(RouteTable):
+        def __getattribute__(self, name: str) -> Any:
             asked.append(name)
-            return getattr(station.table, name)
+            return getattr(table, name)
 
     for number in range(5):
         station.promote(1, loop=f"loop-{number}")
-    station.gateway.loading._routes = Counting
+    station.table = Counting()
     station.gateway.refresh()
     assert asked == ["newest"]
 

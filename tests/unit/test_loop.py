@@ -85,6 +85,7 @@ WORDS: list[tuple[Callable[[], object], str]] = [
     (lambda: lw.Canary(shares=[0.1, 0.5]), "do not rise to 1.0"),
     (lambda: lw.Canary(shares=[1, 10, 100]), "10 is no share"),
     (lambda: lw.Canary(hold="6"), "'6' is no length of time"),
+    (lambda: lw.Canary(hold="9999999999999d"), "'9999999999999d' is no length of time"),
     (lambda: lw.Canary(shadow="0d"), "'0d' is no length of time"),
     (lambda: lw.Validate(schema="schema.json"), "schema='schema.json'"),
     (lambda: lw.Validate(span="a month"), "'a month' is no length of time"),

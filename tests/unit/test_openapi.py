@@ -14,7 +14,10 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
+from tests.unit.keyed import a_key, added
 from tests.unit.serving import Multiplier, Station
+
+from loopwright.core.access import Scope
 
 LEAST = 10_000
 """Requests in all."""
@@ -23,6 +26,7 @@ SHARES = {
         "POST /v1/loops/flights/predict": 1_500,
         "POST /invocations": 1_400,
         "POST /v1/labels": 900,
+        "POST /v1/predictions": 100,
         "POST /v2/models/flights/infer": 350,
         "POST /v2/models/flights/versions/1/infer": 150,
         "POST /v2/repository/index": 600,
@@ -31,6 +35,7 @@ SHARES = {
         "POST /v1/loops/flights/predict": 550,
         "POST /invocations": 500,
         "POST /v1/labels": 350,
+        "POST /v1/predictions": 100,
         "POST /v2/models/flights/infer": 150,
         "POST /v2/models/flights/versions/1/infer": 100,
         "POST /v2/repository/index": 250,
@@ -69,12 +74,22 @@ def test_every_example_is_answered(station: Station) -> None:
 
 def test_every_route_is_in_the_document(station: Station) -> None:
     told = {(method, path) for path, methods in document(station)["paths"].items() for method in methods}
-    untold = {"/openapi.json", "/metrics", "/v2/repository/models/{name}/load", "/v2/repository/models/{name}/unload"}
+    untold = {"/openapi.json", "/v2/repository/models/{name}/load", "/v2/repository/models/{name}/unload"}
     for route in station.client.served.routes:  # type: ignore[attr-defined]
         if route.path not in untold:
             method = (route.methods - {"HEAD"}).pop().lower()
             shown = {(method, route.path), (method, route.path.replace("{name}", "flights").replace("{version}", "1"))}
             assert shown & told, route.path
+
+
+def test_what_is_open_is_documented_as_such_and_nothing_else_is(station: Station) -> None:
+    told = document(station)["paths"]
+    added(station.stores, a_key(Scope.ADMIN))
+    station.guard.refresh()
+    for path, methods in told.items():
+        if "get" in methods:
+            asked = station.client.get(path.replace("{name}", "flights").replace("{version}", "1")).status == 401
+            assert asked == ("401" in methods["get"]["responses"]) == (methods["get"].get("security") != []), path
 
 
 class Sending:

@@ -158,7 +158,12 @@ def test_a_fault_and_a_journal_that_cannot_be_written_are_told_by_readiness(stat
     assert station.client.get("/readyz").json == {"status": "ready", "unserved": []}
     station.table.put(("champion", 7, 1.0))
     station.gateway.refresh()
-    assert station.client.get("/readyz").json["degraded"] == ["models"]
+    assert station.client.get("/readyz").json == {
+        "status": "ready",
+        "degraded": ["models"],
+        "unserved": [],
+        "stale": ["flights"],
+    }
     for file in (station.workspace / "predictions").glob("*"):
         file.rmdir()
     (station.workspace / "predictions").mkdir(exist_ok=True)

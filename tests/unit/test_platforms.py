@@ -137,7 +137,7 @@ def test_the_whole_prediction_is_told_to_who_asks(station: Station, word: str) -
         ({"dataframe_split": {"columns": ["carrier"], "data": [["UA", 1]]}}, "application/json", 422, "has 2 values"),
         ({"dataframe_split": {"columns": ["distance"] * 2, "data": [[1, 2]]}}, "application/json", 422, "column once"),
         ({"dataframe_split": {"columns": [], "data": []}}, "application/json", 422, "is empty"),
-        ({"instances": [ROW], "parameters": {"unit": 7}}, "application/json", 422, "the parameter unit"),
+        ({"instances": [ROW], "parameters": {"unit": 7}}, "application/json", 422, "unit is no text"),
         (b'{"instances": [' + b"{}," * 999 + b"{}]}", "application/json", 413, "more than 10 instances"),
         (b"{", "application/json", 400, "no JSON"),
         (b"", "application/json", 400, "no JSON"),

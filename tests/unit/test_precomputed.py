@@ -26,9 +26,8 @@ ABOUT = About(loop="flights", version=1, digest=f"{1:064x}", key=("flight_id",))
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Gatehouse]:
-    made = Gatehouse(tmp_path)
+    made = Gatehouse(tmp_path, precomputed=Precomputed(tmp_path / by_key.FOLDER))
     made.station.promote(1)
-    made.station.gateway.precomputed = Precomputed(tmp_path / by_key.FOLDER)
     yield made
     made.close()
 
@@ -118,15 +117,17 @@ def test_newer_answers_are_taken_up_while_older_ones_are_used(house: Gatehouse) 
 
 
 def test_answers_that_cannot_be_read_leave_the_model_answering(
-    house: Gatehouse, caplog: pytest.LogCaptureFixture
+    house: Gatehouse, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(house, {"UA1": 7.5})
     (folder,) = (house.station.workspace / by_key.FOLDER / "flights").iterdir()
     (folder / "hashes.npy").write_bytes(b"\x93NUMPY no more")
     other = Precomputed(house.station.workspace / by_key.FOLDER)
     other.refresh()
-    house.station.gateway.precomputed = other
-    assert house.station.gateway.predict("flights", [ROW | {"flight_id": "UA1"}])[0].value == 1400.0
+    again = Gatehouse(tmp_path / "again", precomputed=other)
+    again.station.promote(1)
+    assert again.station.gateway.predict("flights", [ROW | {"flight_id": "UA1"}])[0].value == 1400.0
+    again.close()
     assert "precomputed answers cannot be read" in caplog.text
     with pytest.raises(StoreUnavailable):
         Answers(folder)
@@ -157,7 +158,7 @@ def test_what_a_batch_predicts_is_what_is_told_to_the_bit(tmp_path: Path) -> Non
     place = Place(tmp_path)
     about = precomputing.precompute("buys", str(tmp_path / "in" / "*.parquet"), "newest", place.around)
     assert (about.rows, about.version, about.key, about.times) == (300, 1, ("id",), ())
-    house = Gatehouse(tmp_path / "served")
+    house = Gatehouse(tmp_path / "served", precomputed=Precomputed(place.around.workspace / by_key.FOLDER))
     version = place.around.stores.versions.get("buys", "1")
     model = replace(
         a_model(1, Multiplier(classes=(False, True)), loop="buys", schema=place.bundle.schema), version=version
@@ -165,7 +166,6 @@ def test_what_a_batch_predicts_is_what_is_told_to_the_bit(tmp_path: Path) -> Non
     house.station.models["buys", 1] = model
     house.station.table.put(("champion", 1, 1.0), loop="buys")
     house.station.gateway.refresh()
-    house.station.gateway.precomputed = Precomputed(place.around.workspace / by_key.FOLDER)
     refresh(house)
     found = house.station.gateway.predict("buys", [{"id": number} for number in range(300)])
     expected = place.online()

@@ -96,7 +96,7 @@ BODIES: list[tuple[bytes, int, str]] = [
     (b'{"row": {}, "rows": []}', 422, "either row or rows"),
     (b'{"rows": []}', 422, "rows is empty"),
     (b'{"row": {}, "unit": 7}', 422, "not what is expected"),
-    (b'{"row": {}, "unit": ""}', 422, "unit has 0 characters"),
+    (b'{"row": {}, "unit": ""}', 422, "unit is no text of 1 to 256 characters, but of 0"),
     (b'{"row": null}', 422, "1 value does not fit"),
     (b'{"row": [1]}', 422, "1 value does not fit"),
 ]
@@ -315,7 +315,7 @@ def test_ready_is_who_serves_something(tmp_path: Path) -> None:
     assert refused(station.client.post("/v1/loops/broken/predict", {"row": ROW}), 503)
     assert refused(station.client.get("/v1/loops/broken"), 503)
     station.promote(1)
-    assert station.client.get("/readyz").json == {"status": "ready", "unserved": ["broken"]}
+    assert station.client.get("/readyz").json == {"status": "ready", "degraded": ["models"], "unserved": ["broken"]}
     station.close()
 
 

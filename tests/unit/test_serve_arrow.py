@@ -108,8 +108,8 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_rows_in_another_form_are_the_same_feed(form: str) -> None:
     decoder = Decoder(SCHEMA)
-    plain = columns.feed(decoder, arrow.read(stream(ROWS), 10))
-    found = columns.feed(decoder, arrow.read(stream(FORMS[form](ROWS)), 10))
+    plain = columns.taken(decoder, arrow.read(stream(ROWS), 10))[0]
+    found = columns.taken(decoder, arrow.read(stream(FORMS[form](ROWS)), 10))[0]
     for name, values in plain.items():
         assert found[name].dtype == values.dtype
         np.testing.assert_array_equal(found[name], values)
@@ -207,7 +207,7 @@ def test_one_long_text_that_all_rows_refer_to_is_refused() -> None:
         rows = pa.table({"carrier": carrier, "distance": np.ones(100), "departure": [MOMENT] * 100})
         batch = arrow.read(stream(rows), 1000)
         with pytest.raises(Refused, match="have more than") as caught:
-            columns.feed(Decoder(SCHEMA), batch)
+            columns.taken(Decoder(SCHEMA), batch)[0]
         assert caught.value.status == 413
 
 
@@ -215,7 +215,7 @@ def test_a_run_of_one_long_text_is_refused_by_its_type() -> None:
     runs = pa.RunEndEncodedArray.from_arrays(pa.array([100], pa.int32()), pa.array(["x" * 1000]))
     rows = pa.table({"carrier": runs, "distance": np.ones(100), "departure": [MOMENT] * 100})
     with pytest.raises(Refused, match="has the type run_end_encoded"):
-        columns.feed(Decoder(SCHEMA), arrow.read(stream(rows), 1000))
+        columns.taken(Decoder(SCHEMA), arrow.read(stream(rows), 1000))[0]
 
 
 VALUES: dict[str, Any] = {
@@ -245,10 +245,10 @@ def test_arrow_and_json_have_one_contract(data: st.DataObject, missing: bool, co
     batch = arrow.read(stream(table), 10)
     if not isinstance(plain, Decoded):
         with pytest.raises(Refused) as caught:
-            columns.feed(decoder, batch)
+            columns.taken(decoder, batch)[0]
         assert caught.value.problems == plain.listed
         return
-    feed = columns.feed(decoder, batch)
+    feed = columns.taken(decoder, batch)[0]
     for name, values in plain.feed.items():
         np.testing.assert_array_equal(feed[name], values)
 
@@ -259,7 +259,7 @@ def test_days_are_times() -> None:
     plain = decoder.decode([{"day": day and day.isoformat()} for day in days])
     assert isinstance(plain, Decoded)
     for kind in (pa.date32(), pa.date64()):
-        feed = columns.feed(decoder, arrow.read(stream(pa.table({"day": pa.array(days, kind)})), 10))
+        feed = columns.taken(decoder, arrow.read(stream(pa.table({"day": pa.array(days, kind)})), 10))[0]
         np.testing.assert_array_equal(feed["day"], plain.feed["day"])
 
 

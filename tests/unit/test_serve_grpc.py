@@ -250,15 +250,18 @@ class Slow:
         raise AssertionError("nobody stopped it")
 
 
-def test_a_model_that_takes_too_long_is_stopped_at_the_deadline(station: Station, call: Caller) -> None:
+def test_a_model_that_takes_too_long_is_stopped_at_the_deadline(tmp_path: Path) -> None:
     watch = Watch(SystemClock(), recycle_seconds=60, on_stuck=lambda _reason: None)
     watch.start()
-    station.gateway.watch = (watch, 0.1)
+    station = Station(tmp_path, watched=(watch, 0.1))
     station.models["flights", 2] = replace(a_model(2, Slow()), is_stoppable=True)
     station.table.put(("champion", 2, 1.0))
     station.gateway.refresh()
+    call = Caller(station)
     code, what = call.refused("ModelInfer", model_name="flights", inputs=INPUTS)
+    call.close()
     watch.stop()
+    station.close()
     assert (code, "within 0.1 seconds" in what) == (grpc.StatusCode.DEADLINE_EXCEEDED, True)
 
 

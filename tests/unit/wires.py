@@ -83,12 +83,12 @@ class Gatehouse:
 
     def __init__(self, workspace: Path, *, clock: Clock | None = None, **given: Any) -> None:
         patience, sockets = given.pop("patience", Patience()), given.pop("sockets", Sockets())
-        self.station = Station(workspace, **given)
         self.stuck: list[str] = []
         clock = clock or SystemClock()
+        self.watch = Watch(clock, recycle_seconds=patience.recycle_seconds, on_stuck=self.stuck.append)
+        self.station = Station(workspace, watched=(self.watch, patience.deadline_seconds), **given)
         self.tally = Tally()
         journal, gateway, limits = self.station.journal, self.station.gateway, self.station.limits
-        self.watch = Watch(clock, recycle_seconds=patience.recycle_seconds, on_stuck=self.stuck.append)
         self.shadows = Shadows(journal=journal, watch=self.watch, clock=SystemClock(), tally=self.tally)
         answering = Answering(gateway=gateway, journal=journal, watch=self.watch, clock=clock, tally=self.tally)
         self.lanes = Lanes(answering, patience=patience, clock=clock, tally=self.tally, after=self.shadows.offer)
