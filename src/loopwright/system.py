@@ -14,6 +14,7 @@ A workspace is a folder, `.loopwright/` beside the pipeline's file unless the se
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 import tempfile
@@ -231,7 +232,7 @@ def open(  # noqa: A001 - reads as lw.open()
     project = Path(folder).resolve()
     settings = settings_table.load(project, flags)
     workspace = _place(settings, project)
-    _prepare(workspace, create=create)
+    _prepare(workspace, project, create=create)
     return System(folder=project, workspace=workspace, settings=settings, clock=clock or SystemClock(), actor=whoami())
 
 
@@ -264,7 +265,7 @@ def whoami() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _prepare(workspace: Path, *, create: bool) -> None:
+def _prepare(workspace: Path, project: Path, *, create: bool) -> None:
     """The folder with its format file; written once, read at every opening."""
     mark = workspace / "format"
     try:
@@ -274,7 +275,8 @@ def _prepare(workspace: Path, *, create: bool) -> None:
             raise StoreUnavailable(
                 "there is no workspace here yet",
                 where=str(workspace),
-                fix="run a pipeline (lw run FILE), or say where the project is: --project FOLDER",
+                fix=_where_else(project)
+                or "run a pipeline (lw run FILE), or say where the project is: --project FOLDER",
             ) from None
         found = _create(workspace, mark)
     except (OSError, UnicodeDecodeError) as error:
@@ -287,6 +289,14 @@ def _prepare(workspace: Path, *, create: bool) -> None:
             where=str(workspace),
             fix="install the newer Loopwright that wrote it",
         )
+
+
+def _where_else(project: Path) -> str:
+    """What to do where folders right below hold a workspace; empty where none does."""
+    default = settings_table.BY_NAME["workspace"].default
+    found = sorted(mark.parents[1] for mark in project.glob(f"*/{default}/format"))
+    options = [f"--project {shlex.quote(os.path.relpath(one))}" for one in found[:3]]
+    return f"say which project is meant: {' or '.join(options)}" if options else ""
 
 
 def _create(workspace: Path, mark: Path) -> str:

@@ -3,7 +3,8 @@
     python supervised.py WORKERS FOLDER
 
 Each worker writes a file named for its place and process; the file `crash` makes every new worker end at once, `refuse`
-before it is ready, `deaf` makes workers ignore SIGTERM.
+before it is ready, `deaf` makes workers ignore SIGTERM, `fares` makes them answer for one more loop from then on, and
+`torn` names loops that new workers cannot answer for.
 """
 
 from __future__ import annotations
@@ -30,11 +31,17 @@ def work(folder: Path, desk: Desk) -> int:
     signal.signal(signal.SIGTERM, lambda *_: None if (folder / "deaf").exists() else ended.append(1))
     signal.signal(signal.SIGUSR1, lambda *_: desk.give_up("flights v2 hangs"))
     (folder / f"worker-{desk.number}-{os.getpid()}").write_text(desk.ended or "")
-    desk.tell_ready({"flights": [1]})
+    torn = (folder / "torn").read_text().split() if (folder / "torn").exists() else []
+    loops = {"flights": [1]} | {loop: [] for loop in torn}
+    desk.tell_ready(loops)
+    tell = desk.telling(lambda: dict(loops))
     if (folder / "crash").exists():
         return 1
     while not ended:
         CLOCK.sleep(0.01)
+        if (folder / "fares").exists():
+            loops.setdefault("fares", [1])
+        tell()
     return 0
 
 

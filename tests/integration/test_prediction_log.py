@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,18 @@ from tests.unit.test_journal import UNKNOWN, Book
 from loopwright.core.clock import SystemClock
 from loopwright.data.schema import Column, Schema
 from loopwright.errors import PredictionNotFound, StoreUnavailable
-from loopwright.predictions import columnar, compaction, delta, erasing, finding, journal, labels, reading, window
+from loopwright.predictions import (
+    columnar,
+    compaction,
+    delta,
+    erasing,
+    finding,
+    journal,
+    labels,
+    layout,
+    reading,
+    window,
+)
 from loopwright.predictions.columnar import Facts
 from loopwright.predictions.compaction import Compacted
 from loopwright.predictions.concealing import Concealer, secret_of
@@ -461,3 +473,77 @@ def test_what_was_not_erased_is_found_by_id_labelled_and_listed_afterwards(book:
     again.journal.close()
     assert erase(book.workspace, flight_id="9").predictions == 1
     assert ids(book.workspace) == [first, second]
+
+
+ODD_TIMES = ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"]
+
+
+@pytest.mark.parametrize("moment", ODD_TIMES)
+def test_a_moment_that_no_calendar_has_in_utc_breaks_no_reader(book: Book, moment: str) -> None:
+    book.predict(row={"carrier": "UA", "at": moment}, key={"flight_id": 7, "at": moment})
+    book.predict(row={"carrier": "UA", "at": "2026-01-31T13:45:00Z"}, key={"flight_id": 8})
+    book.journal.close()
+    before = reading.read(book.workspace, LOOP).lines
+    assert compact(book.workspace).rows == 2
+    assert list(reading.read(book.workspace, LOOP).lines) == list(before)
+    seen = Keys(book.workspace, LOOP, ("flight_id",))
+    seen.refresh()
+    assert {"flight_id": 7} in seen
+    assert erasing.erase(book.workspace, LOOP, {"flight_id": "7"}, kinds=kinds, clock=book.clock).predictions == 1
+
+
+@pytest.mark.parametrize("moment", ODD_TIMES)
+def test_a_table_that_has_such_a_moment_already_is_read(moment: str) -> None:
+    at = datetime.fromisoformat(moment)
+    text = layout._written((at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
+    assert text is not None
+    assert datetime.fromisoformat(text) - at == timedelta(0)
+
+
+def test_a_line_made_at_such_a_moment_is_kept_under_that_of_its_id(book: Book) -> None:
+    (identity,) = book.predict()
+    book.journal.close()
+    (file,) = book.files
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | {"at": ODD_TIMES[0]}) + "\n")
+    assert compact(book.workspace).rows == 1
+    (line,) = reading.read(book.workspace, LOOP).lines
+    assert (line.id, line.at.date()) == (identity, book.clock.now().date())
+
+
+def test_columns_that_differ_in_large_and_small_letters_alone_are_kept_apart(book: Book) -> None:
+    rows: list[dict[str, object]] = [{"X": 1, "x": 2}, {"x": "text", "X": 2.5}, {"AB": 1, "ab": 2, "Ab": 3, "aB": [4]}]
+    for row in rows:
+        book.predict(row=row)
+        book.journal.close()
+        assert compact(book.workspace).rows == 1
+    assert [line.row for line in reading.read(book.workspace, LOOP).lines] == rows
+    table = delta.opened(book.workspace / journal.FOLDER, LOOP)
+    assert table is not None
+    names = [field.name for field in table.schema().fields]
+    assert {"row_X", "row_%78"} <= set(names)
+    assert len({name.lower() for name in names}) == len(names)
+
+
+def test_a_file_that_cannot_be_read_is_set_aside_whole_and_stops_no_other_and_is_erased_from(book: Book) -> None:
+    book.predict(key={"flight_id": 7})
+    book.journal.close()
+    (file,) = book.files
+    no_year = json.loads(file.read_bytes()) | {"at": ODD_TIMES[0], "id": "7ZZZZZZZZZZZZZZZZZZZZZZZZZ.0"}
+    file.write_text(json.dumps(no_year) + "\n")
+    other = Book(book.workspace)
+    other.clock.advance(60)
+    kept = other.predict(2)
+    other.journal.close()
+    done = compact(book.workspace)
+    assert (done.rows, done.files, done.aside) == (2, 1, (file.name,))
+    assert ids(book.workspace) == sorted(kept)
+    (aside,) = compaction.set_aside(book.workspace / journal.FOLDER, LOOP)
+    assert json.loads(aside.read_bytes()) == no_year
+    assert "year" in aside.with_name(f"{aside.name}.txt").read_text()
+    assert compact(book.workspace) == Compacted()
+    gone = erasing.erase(
+        book.workspace, LOOP, {"flight_id": "7"}, kinds=kinds, clock=book.clock, declared=["flight_id"]
+    )
+    assert gone.predictions == 1
+    assert aside.read_bytes() == b""
+    assert not aside.with_name(f"{aside.name}.txt").exists()

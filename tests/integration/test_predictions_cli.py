@@ -50,6 +50,38 @@ def test_compacting_and_erasing_tell_what_they_did_and_leave_an_event_without_th
     assert dict(event.data) | {"at": ""} == {"columns": ["flight_id"], "predictions": 1, "labels": 0, "at": ""}
 
 
+def test_a_loop_whose_table_is_broken_stops_no_other_and_is_told_of_once(project: Path) -> None:
+    with system.open(project) as opened:
+        root = opened.workspace / journal.FOLDER
+        book = Book(opened.workspace)
+        book.predict(1, loop="broken")
+        book.journal.close()
+    log = root / "broken" / "table" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / f"{0:020}.json").write_text("no json\n")
+    for count in ("5 predictions from 1 file", "0 predictions from 0 files"):
+        done = lw("predictions", "compact", cwd=project)
+        assert done.returncode == 1
+        assert f"flights: {count}\n" in done.stdout
+        assert "error:" in done.stderr
+    assert len(journal.files(root, "broken")) == 1
+    with system.open(project) as opened:
+        assert [one.kind for one in opened.stores.events.list(subject="loop:broken")] == ["CompactionFailed"]
+
+
+def test_a_file_that_is_set_aside_is_named_and_told_of(project: Path) -> None:
+    with system.open(project) as opened:
+        (file,) = journal.files(opened.workspace / journal.FOLDER, "flights")
+    line = json.loads(file.read_bytes().splitlines()[0])
+    no_year = line | {"id": "7ZZZZZZZZZZZZZZZZZZZZZZZZZ.0", "at": "9999-12-31T23:59:59-12:00"}
+    file.write_text(json.dumps(no_year) + "\n")
+    done = lw("predictions", "compact", cwd=project, check=True)
+    assert f"flights: 0 predictions from 0 files; set aside, for they cannot be read: {file.name}\n" in done.stdout
+    with system.open(project) as opened:
+        (event,) = opened.stores.events.list(subject="loop:flights")
+    assert (event.kind, dict(event.data)) == ("JournalSetAside", {"files": [file.name]})
+
+
 def test_only_key_columns_choose_what_is_erased(project: Path) -> None:
     for column, fix in (("x", "known: flight_id"), ("flightid", "did you mean 'flight_id'?")):
         done = lw("predictions", "erase", "flights", "--key", f"{column}=1.5", cwd=project)

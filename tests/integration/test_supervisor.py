@@ -135,6 +135,33 @@ def test_a_rolling_restart_to_what_cannot_begin_leaves_the_old_ones(tmp_path: Pa
         assert found.alive() == before
 
 
+def test_a_rolling_restart_to_one_that_answers_for_fewer_loops_leaves_the_old_ones(tmp_path: Path) -> None:
+    with family(tmp_path) as found:
+        found.ready()
+        before = found.alive()
+        (tmp_path / "torn").write_text("flights fares")
+        found.process.send_signal(signal.SIGHUP)
+        until(lambda: len(found.born()) == 3 and found.alive() == before)
+        time.sleep(0.5)
+        assert (len(found.born()), found.alive()) == (3, before)  # it goes no further, until it is told to again
+        (tmp_path / "torn").write_text("fares")  # which nobody answered for before
+        found.process.send_signal(signal.SIGHUP)
+        until(lambda: len(found.born()) == 5 and len(found.alive()) == 2 and not set(before) & set(found.alive()))
+
+
+def test_a_loop_that_came_to_a_worker_while_it_ran_is_not_rolled_away(tmp_path: Path) -> None:
+    with family(tmp_path) as found:
+        found.ready()
+        before = found.alive()
+        (tmp_path / "fares").touch()
+        time.sleep(0.5)  # for the workers to see and tell it
+        (tmp_path / "torn").write_text("fares")
+        found.process.send_signal(signal.SIGHUP)
+        until(lambda: len(found.born()) == 3 and found.alive() == before)
+        time.sleep(0.5)
+        assert (len(found.born()), found.alive()) == (3, before)
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_being_told_twice_ends_it_at_once(tmp_path: Path, second: signal.Signals) -> None:
     with family(tmp_path) as found:

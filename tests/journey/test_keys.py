@@ -114,7 +114,7 @@ def test_what_is_wrong_with_a_key_is_told(project: Path) -> None:
         (["make", "shop"], "Missing option '--scope'"),
         (["make", "shop", "--scope", "see"], "'see' is not one of"),
         (["make", "shop", "--scope", "view", "--expires", "soon"], "'soon' is no length of time"),
-        (["make", "shop", "--scope", "view", "--expires", "0d"], "cannot be good for 0d"),
+        (["make", "shop", "--scope", "view", "--expires", "0d"], "'0d' is no length of time"),
         (["make", "shop", "--scope", "view", "--rate", "0"], "0.0 is no rate"),
         (["revoke", "nobody"], "no API key has the id 'nobody'"),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -189,16 +190,81 @@ def test_a_gateway_that_drains_fails_no_request_and_waits_for_no_half_of_one(pro
     hammer.assert_all_kept()
 
 
+def blob(project: Project, number: int) -> Path:
+    """The graph of a version, where artifacts are kept."""
+    digest = project.versions[number - 1].files["model.onnx"]
+    artifacts = project.opened.workspace / "artifacts"
+    (content,) = (p for p in artifacts.rglob("*") if p.is_file() and digest in str(p).replace("/", ""))
+    return content
+
+
+def spoil(project: Project, number: int) -> None:
+    """Flips one bit of it; a second time mends it."""
+    file = blob(project, number)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(content)
+
+
 def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_an_event_once(project: Project) -> None:
     with served(project, "--workers", "2", "--set", "route_poll_seconds=0.1"):
-        digest = project.versions[1].files["model.onnx"]
-        artifacts = project.opened.workspace / "artifacts"
-        (content,) = (p for p in artifacts.rglob("*") if p.is_file() and digest in str(p).replace("/", ""))
-        content.chmod(0o644)
-        content.write_bytes(content.read_bytes()[:-1] + b"?")
+        spoil(project, 2)
         project.route_to(2)
         until(lambda: events(project, "VersionNotLoaded"))
         project.until(1, 5)
         time.sleep(2)  # for the other worker to tell it too
         assert project.get("/readyz")[0] == 200
     assert len(events(project, "VersionNotLoaded")) == 1
+
+
+def test_a_promotion_that_is_torn_takes_a_loop_down_at_no_restart_of_a_worker(project: Project) -> None:
+    with served(project, "--workers", "2", "--set", "route_poll_seconds=0.1"), Hammer(project) as hammer:
+        spoil(project, 2)
+        project.route_to(2)
+        until(lambda: events(project, "VersionNotLoaded"))
+        before = project.workers()
+        os.kill(before[0], signal.SIGKILL)
+        newcomer(project, set(before))
+        told_of_all(project)
+        known = set(project.workers())
+        assert project.process
+        project.process.send_signal(signal.SIGHUP)
+        until(lambda: len(project.workers()) == 2 and not known & set(project.workers()))
+        told_of_all(project)
+        count = len(hammer.answered)
+        until(lambda: len(hammer.answered) > count + 100)
+        assert {version for _, version in hammer.answered} == {1}
+        assert [how for _, _, how in hammer.failed if "could be loaded" in how] == []
+        assert len(hammer.failed) <= hammer.clients  # the connections of the one that was killed
+        spoil(project, 2)  # mended: the newest is still tried
+        until(lambda: hammer.answered[-1][1] == 2, 90)
+    hammer.assert_all_kept()
+    assert len(events(project, "VersionNotLoaded")) == 1
+
+
+def told_of_all(project: Project) -> None:
+    """Whoever is asked, on a connection of its own each time, answers by the first version and tells the fault."""
+    for _ in range(12):
+        status, ready = project.get("/readyz")
+        assert (status, ready["degraded"], ready["stale"], ready["unserved"]) == (200, ["models"], ["flights"], [])
+        (loop,) = project.get("/v1/loops")[1]["loops"]
+        assert (loop["version"], loop["fault"]["route"]["arms"][0]["version"]) == (1, 2)
+        assert project.predict(as_json(flights(1, 0))[0])[0]["version"] == 1
+
+
+def test_a_rolling_restart_leaves_who_answers_what_nobody_new_could_load(project: Project) -> None:
+    with served(project, "--workers", "2"), Hammer(project) as hammer:
+        spoil(project, 1)
+        for kept in (project.opened.workspace / "bundles").iterdir():
+            shutil.rmtree(kept)
+        before = set(project.workers())
+        assert project.process
+        project.process.send_signal(signal.SIGHUP)
+        until(lambda: set(project.workers()) - before)
+        until(lambda: set(project.workers()) == before)
+        count = len(hammer.answered)
+        until(lambda: len(hammer.answered) > count + 100)
+        assert set(project.workers()) == before
+        assert project.get("/readyz")[0] == 200
+    hammer.assert_all_kept()

@@ -276,11 +276,14 @@ class Call:
 
 def test_every_method_over_grpc_is_walked_too(gate: Gate) -> None:
     pytest.importorskip("grpc", reason="gRPC is an extra: pip install 'loopwright[grpc]'")
+    from loopwright.gateway.lanes import Patience
     from loopwright.protocols.bodies import Limits
     from loopwright.protocols.grpc_door import Service
     from loopwright.protocols.grpc_messages import METHODS, SERVICE
+    from loopwright.protocols.work import Desk
 
-    service = Service(gate.gateway, Limits(body_bytes=1 << 20, rows=10), gate.guard.check_waiting).handler()
+    desk = Desk("infer", clock=gate.gateway.clock, patience=Patience())
+    service = Service(gate.gateway, Limits(body_bytes=1 << 20, rows=10), gate.guard.check_waiting, desk).handler()
 
     def outcome(method: str, *shown: str) -> str:
         handler = service.service(SimpleNamespace(method=f"/{SERVICE}/{method}", invocation_metadata=()))

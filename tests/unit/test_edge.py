@@ -387,3 +387,20 @@ def test_wrong_words_end_it_with_2(folder: Path, capsys: pytest.CaptureFixture[s
 def test_a_gateway_is_named_by_its_url() -> None:
     with pytest.raises(UsageError, match="no URL of a gateway"):
         poster("file:///etc/passwd", None)
+
+
+TWICE = [
+    b"POST /v1/loops/delays/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\nContent-Length: 15\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("head", TWICE, ids=["two lengths", "a body of a GET", "chunks of a GET"])
+def test_what_may_be_a_body_is_never_taken_for_the_next_request(runner: Runner, head: bytes) -> None:
+    with serving(Server(runner)) as server, connected(server) as client:
+        client.sendall(head + b"GET /v1/loops HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        answer = client.makefile("rb").read()
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert answer.startswith(b"HTTP/1.1 400 " if head.startswith(b"POST") else b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()

@@ -7,17 +7,22 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit import bundled
 from tests.unit.serving import Client
+from tests.unit.test_journal import a_line
 
 from loopwright import edge
 from loopwright.access.names import Names
 from loopwright.core.event import Cause
 from loopwright.core.version import VersionStatus
+from loopwright.data.schema import Column as SchemaColumn
+from loopwright.data.schema import Schema
 from loopwright.edge.handing import HandIn
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.guard import Guard
@@ -27,6 +32,7 @@ from loopwright.predictions.concealing import Concealer
 from loopwright.predictions.journal import Journal
 from loopwright.protocols.bodies import Limits
 from loopwright.protocols.door import Entry
+from loopwright.protocols.handed import Contract
 from loopwright.protocols.handin import HandingIn, Taken, unpacked
 from loopwright.protocols.labelling import Labelling
 from loopwright.registry.register import register
@@ -139,6 +145,20 @@ WRONG: dict[str, dict[str, Any]] = {
     "a list in the row": {"row": {"carrier": [1]}},
     "neither label nor value": {"value": ...},
     "a number in quotes": {"value": "42"},
+    "other columns": {"row": {"nonsense": "text"}},
+    "a column in large letters": {"row": {"carrier": "UA", "distance": 21, "Distance": 21}},
+    "a column too few": {"row": {"carrier": "UA"}},
+    "a value of another kind": {"row": {"carrier": "UA", "distance": "21"}},
+    "a key that names no row": {"key": {"passenger": 7}},
+    "a key that is a list": {"key": {"id": [7]}},
+    "a label where there are no classes": {"value": ..., "label": "late"},
+    "probabilities where there are no classes": {"probabilities": {"late": 0.5}},
+    "a moment of no calendar": {"at": "9999-12-31T23:59:59-12:00"},
+    "a moment before all calendars": {"at": "0001-01-01T00:00:00+14:00"},
+    "a moment to come": {"at": "2031-01-01T00:00:00Z"},
+    "a moment long before its id": {"at": "1990-01-01T00:00:00Z"},
+    "an id to come": {"id": "7ZZZZZZZZZZZZZZZZZZZZZZZZZ.0"},
+    "a unit without end": {"unit": "u" * 100_000},
 }
 
 
@@ -151,8 +171,38 @@ def test_what_cannot_be_is_refused_with_its_line_and_nothing_is_recorded(place: 
     with pytest.raises(Refused) as refused:
         place.handing_in.take(content + changed(content, **given), nobody)
     assert refused.value.status == 422
-    assert [one.row for one in refused.value.problems] == [3]
+    assert {one.row for one in refused.value.problems} == {3}
     assert place.lines() == []
+
+
+CLASSES = Contract(replace(bundled.SCHEMA, key=("id",)), [True, False])
+ANSWER: dict[str, Any] = {"label": True, "probabilities": {"true": 0.75, "false": 0.25}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        ({}, []),
+        ({"probabilities": None}, []),
+        ({"label": 1}, ["label"]),
+        ({"label": "true"}, ["label"]),
+        ({"label": None, "value": 1.0}, ["label"]),
+        ({"probabilities": {"true": 5.0, "false": 0.25}}, ["probabilities"]),
+        ({"probabilities": {"q": 1.0}}, ["probabilities"]),
+    ],
+)
+def test_an_answer_is_one_that_the_bundle_could_give(answer: dict[str, Any], wrong: list[str]) -> None:
+    line = a_line("01KE7Z3W1C9N7V0QWJ4S8YH2TX.0", HandClock(), row={"carrier": "UA", "distance": 3}, value=None)
+    given = msgspec.structs.replace(line, **(ANSWER | answer))
+    assert [one.column for one in CLASSES.problems(given, 0)] == wrong
+
+
+def test_a_hidden_column_is_left_out_or_hashed() -> None:
+    hidden = SchemaColumn(name="email", kind="integer", missing=False, tags=("pii",))
+    contract = Contract(Schema(columns=(hidden, *bundled.SCHEMA.columns)), [])
+    for email, wrong in (({}, []), ({"email": "a" * 32}, []), ({"email": 7}, ["email"])):
+        line = a_line("01KE7Z3W1C9N7V0QWJ4S8YH2TX.0", HandClock(), row={"carrier": "UA", "distance": 3} | email)
+        assert [one.column for one in contract.problems(line, 0)] == wrong
 
 
 def test_an_arm_cannot_be_made_up(place: Workplace) -> None:

@@ -221,3 +221,96 @@ def test_who_asks_a_platform_s_way_wakes_the_loop_it_stands_for(tmp_path: Path) 
     assert answer.status == 200, answer.content
     assert station.awake() == ["delays"]
     station.close()
+
+
+def test_who_begins_while_the_newest_route_cannot_be_loaded_answers_by_the_one_before(station: Small) -> None:
+    station.models["flights", 1] = a_model(1)
+    for number in (1, 2, 3):
+        station.table.put(("champion", number, 1.0))
+    station.gateway.refresh()
+    assert station.ask("flights") == 1
+    (state,) = station.gateway.states()
+    assert state.served is not None
+    assert state.fault is not None
+    assert (state.served.route.number, state.fault.route.number, state.fault.what) == (1, 3, "flights v3 is torn")
+    station.notices.write()
+    (event,) = station.stores.events.list()
+    assert (event.kind, event.subject, event.data["route"]) == ("VersionNotLoaded", "version:flights:3", 3)
+    assert station.client.get("/readyz").json["stale"] == ["flights"]
+
+
+def test_the_newest_route_is_tried_again_less_and_less_often_and_followed_once_it_can_be(station: Small) -> None:
+    station.models["flights", 1] = a_model(1)
+    for number in (1, 2):
+        station.table.put(("champion", number, 1.0))
+    for _ in range(31):
+        station.gateway.refresh()
+        station.clock.advance(1)
+    assert station.loaded.count(("flights", 2)) == 5  # after 0, 1, 3, 7 and 15 seconds
+    assert station.loaded.count(("flights", 1)) == 1
+    station.models["flights", 2] = a_model(2)
+    station.gateway.refresh()
+    assert (station.ask("flights"), dict(station.gateway.loading.faults)) == (2, {})
+
+
+def test_routes_that_name_what_is_torn_are_passed_over_and_no_version_is_tried_twice(station: Small) -> None:
+    for number in (1, 2):
+        station.models["flights", number] = a_model(number)
+    station.table.put(("champion", 1, 1.0))
+    station.table.put(("champion", 1, 0.5), ("challenger", 2, 0.5))
+    for share in (0.1, 0.5, 0.9):
+        station.table.put(("champion", 2, 1 - share), ("canary", 3, share))
+    station.table.put(("champion", 3, 1.0))
+    station.gateway.refresh()
+    assert station.gateway.served("flights").route.number == 2
+    assert sorted(station.loaded) == [("flights", 1), ("flights", 2), ("flights", 3)]
+
+
+def test_not_more_than_a_few_earlier_versions_are_tried(station: Small) -> None:
+    station.models["flights", 1] = a_model(1)
+    for number in range(1, 8):
+        station.table.put(("champion", number, 1.0))
+    station.gateway.refresh()
+    with pytest.raises(Refused, match="v7 is torn"):
+        station.ask("flights")
+    assert station.loaded == [("flights", number) for number in (7, 6, 5, 4)]
+    station.models["flights", 6] = a_model(6)
+    station.clock.advance(1)
+    station.gateway.refresh()  # with each attempt at the newest the earlier ones are tried too
+    assert station.ask("flights") == 6
+
+
+def test_a_loop_that_rests_and_cannot_be_loaded_again_falls_back_too(station: Small) -> None:
+    station.promote(1, loop="delays")
+    station.promote(2, loop="delays")
+    for loop in ("fares", "gates"):
+        station.clock.advance(1)
+        station.promote(1, loop=loop)
+    assert "delays" not in station.awake()
+    station.models["delays", 2] = BundleRefused("delays v2 is torn")
+    assert station.ask("delays") == 1
+    assert station.gateway.loading.faults["delays"].route.number == 2
+    station.models["delays", 2] = a_model(2, loop="delays")
+    station.clock.advance(1)
+    station.gateway.refresh()
+    assert station.ask("delays") == 2
+
+
+def test_a_store_that_cannot_say_what_was_before_is_asked_again(station: Small) -> None:
+    station.models["flights", 1] = a_model(1)
+    for number in (1, 2):
+        station.table.put(("champion", number, 1.0))
+    table = station.table
+
+    class Away(RouteTable):
+        def history(self, loop: str) -> list[Any]:
+            raise StoreUnavailable("the metadata store does not answer", where="/srv/metadata.db")
+
+    station.table = Away()
+    station.table.routes = table.routes
+    station.gateway.refresh()
+    assert not station.gateway.serves("flights")
+    station.table = table
+    station.clock.advance(1)
+    station.gateway.refresh()
+    assert station.ask("flights") == 1

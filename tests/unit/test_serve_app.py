@@ -145,10 +145,10 @@ def test_more_rows_than_may_come_at_once_are_refused(tmp_path: Path) -> None:
 
 
 NONSENSE = [
-    (PREDICT, b'{"rows":[' + b"0," * 8_000_000 + b"0]}", 422),
+    (PREDICT, b'{"rows":[' + b"0," * 8_000_000 + b"0]}", 413),
     (PREDICT, b'{"rows":[' + b"{}," * 5_000_000 + b"{}]}", 413),
-    (PREDICT, b'{"rows":[{"a":[' + b"{}," * 5_000_000 + b"{}]}]}", 422),
-    (PREDICT, b'{"row":{"a":[' + b"[]," * 5_000_000 + b"[]]}}", 422),
+    (PREDICT, b'{"rows":[{"a":[' + b"{}," * 5_000_000 + b"{}]}]}", 413),
+    (PREDICT, b'{"row":{"a":[' + b"[]," * 5_000_000 + b"[]]}}", 413),
     (PREDICT, b'{"rows":[' + b'{"distance":1},' * 49_999 + b"{}]}", 422),
     ("/v1/labels", b'{"labels":[' + b'{"label":1},' * 1_300_000 + b"{}]}", 413),
     ("/v1/labels", b'{"labels":[{"label":[' + b"{}," * 5_000_000 + b"{}]}]}", 422),

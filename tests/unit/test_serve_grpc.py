@@ -301,6 +301,10 @@ def test_once_there_is_a_key_it_is_asked_for_in_the_metadata(station: Station, c
     assert call.refused("ModelMetadata", predicts, name="flights")[0] is grpc.StatusCode.PERMISSION_DENIED
     assert call("ModelMetadata", views, name="flights").name == "flights"
     assert call.refused("ModelMetadata", (*views, *views), name="flights")[0] is grpc.StatusCode.UNAUTHENTICATED
+    (key,) = [(("x-api-key", shown.removeprefix("Bearer ")),) for _, shown in views]
+    assert call("ModelMetadata", key, name="flights").name == "flights"
+    assert call.refused("ModelMetadata", (*key, *key), name="flights")[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert call.refused("ModelMetadata", (("x-api-key", "none"),))[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_a_key_for_one_loop_sees_no_other(station: Station, call: Caller) -> None:

@@ -40,7 +40,16 @@ _VALUES: dict[str, some.SearchStrategy[Any]] = {
     "flights so far": some.integers(-(2**65), 2**65) | some.floats(allow_nan=False, allow_infinity=False),
     "label": some.floats(allow_nan=False, allow_infinity=False) | some.integers(-(2**70), 2**70),
     "holiday": some.booleans() | some.integers(0, 1),
-    "at": some.sampled_from(["2026-01-31", "2026-02-31", "2026-01-31T10:00:00Z", "2026-01-31 10:00:00.5+02:00", "soon"])
+    "at": some.sampled_from(
+        [
+            "2026-01-31",
+            "2026-02-31",
+            "2026-01-31T10:00:00Z",
+            "2026-01-31 10:00:00.5+02:00",
+            "9999-12-31T23:59:59-12:00",
+            "soon",
+        ]
+    )
     | some.datetimes().map(datetime.isoformat),
     "origin": some.none() | some.text(max_size=5),
     "flight_id": some.none() | some.text(max_size=3) | some.integers(-(2**65), 2**65) | some.booleans(),

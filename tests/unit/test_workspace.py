@@ -13,10 +13,10 @@ from loopwright.errors import StoreUnavailable
 def test_from_the_folder_above_a_project_the_way_in_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system.open(tmp_path / "flights-demo").close()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreUnavailable, match="say which project is meant: --project flights-demo$"):
+    with pytest.raises(StoreUnavailable, match=r"say which project is meant: --project flights-demo$"):
         system.open(system.find_project(tmp_path), create=False)
     system.open(tmp_path / "my shop").close()
-    with pytest.raises(StoreUnavailable, match="--project flights-demo or --project 'my shop'$"):
+    with pytest.raises(StoreUnavailable, match=r"--project flights-demo or --project 'my shop'$"):
         system.open(tmp_path, create=False)
 
 

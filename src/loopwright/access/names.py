@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 WILDCARDS = frozenset(("", "0.0.0.0", "::"))  # noqa: S104 - to know them, not to bind to them
 _MOST = 256
+_ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::[0-9]{0,5})?", re.IGNORECASE)
+"""A scheme, a host and a port, and nothing that somebody else could read as more (RFC 3986, narrowed)."""
 
 
 class Names:
@@ -39,16 +41,15 @@ class Names:
 
 
 def hostname(url: str) -> str | None:
-    """In small letters; None for what names none, or hides one behind a user.
+    """In small letters; None for what names none, or more than one.
 
     >>> hostname("//[::1]:8080"), hostname("http://LocalHost"), hostname("//localhost@evil.example"), hostname("null")
     ('::1', 'localhost', None, None)
+    >>> [hostname(f"//localhost{more}") for more in ("/evil", "#.evil.example", "?.evil.example", ":abc")]
+    [None, None, None, None]
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    return None if "@" in parts.netloc else parts.hostname
+    found = _ADDRESS.fullmatch(url)
+    return (found[1] or found[2]).lower() if found else None
 
 
 def listed(text: str) -> list[str]:

@@ -11,7 +11,13 @@ from loopwright.cli import words
 
 
 @words.command(words.root, "demo", example="lw demo --months 3", workspace=False, json=False)
-@click.option("--months", type=click.IntRange(1, 11), default=3, show_default=True, help="Of 2013, to learn from.")
+@click.option(
+    "--months",
+    type=click.IntRange(1, 11),
+    default=3,
+    show_default=True,
+    help="Of 2013, to learn from. With fewer than 3 the gates will probably reject the model.",
+)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -42,6 +48,7 @@ def demo(months: int, folder: Path, *, serve: bool, rows: int | None, story_file
     summary = story.summary
     click.echo(
         f"\n{summary['seconds']:.0f} seconds in all. Read on: {folder / stories.FILE}, and lw models --project {folder}"
+        f"\nServe it and look on: cd {folder} && lw serve"
     )
 
 

@@ -10,6 +10,7 @@ import click
 
 from loopwright import settings as settings_table
 from loopwright.cli import text, words
+from loopwright.core.duration import duration
 from loopwright.store import gc as collector
 from loopwright.store.gc import Garbage
 
@@ -23,7 +24,7 @@ from loopwright.store.gc import Garbage
 def gc(dry_run: bool, older_than: str | None, project: Path | None, flags: tuple[str, ...], as_json: bool) -> None:
     """Delete stored content that nothing refers to any more."""
     opened = words.opened(project, flags)
-    age = timedelta(seconds=text.duration(older_than)) if older_than else None
+    age = duration(older_than, "--older-than") if older_than else None
     grace = timedelta(seconds=opened.settings.number("gc_grace_seconds"))
     if dry_run:
         garbage = collector.plan(opened.stores, opened.clock.now(), grace=grace, older_than=age)

@@ -10,6 +10,7 @@ import click
 
 from loopwright.cli import text, words
 from loopwright.core.access import ApiKey, Scope
+from loopwright.core.duration import duration
 from loopwright.errors import UsageError
 from loopwright.system import System
 
@@ -124,10 +125,10 @@ def _show(opened: System, shown: str, key: ApiKey, *, is_first: bool, as_json: b
 def _lasts(expires: str) -> timedelta | None:
     if expires == _NEVER:
         return None
-    seconds = text.duration(expires)
-    if not 0 < seconds <= timedelta(days=36_500).total_seconds():
+    found = duration(expires, "--expires")
+    if found > timedelta(days=36_500):
         raise UsageError(f"a key cannot be good for {expires}", fix=f"write 90d, say, or {_NEVER}")
-    return timedelta(seconds=seconds)
+    return found
 
 
 def _told(key: ApiKey, now: datetime) -> dict[str, Any]:

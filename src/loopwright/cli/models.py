@@ -114,7 +114,7 @@ def why(name: str, project: Path | None, flags: tuple[str, ...], as_json: bool) 
 
 def find_prediction(opened: System, name: str) -> dict[str, Any]:
     """The line of the journal: loop, version, digest, arm, at, row, and the answer. Raises PredictionNotFound."""
-    from loopwright.predictions.reading import find
+    from loopwright.predictions.finding import find
 
     return find(opened.workspace, name)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loopwright.cli import text, words
-from loopwright.errors import UsageError
+from loopwright.errors import BadSource, UsageError
 from loopwright.system import System
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ def predict(loop: str, project: Path | None, flags: tuple[str, ...], as_json: bo
         if given["every"] is not None:
             _follow(opened, order, given["every"], catch_up=given["catch_up"])
             return
-        outcome = Job(order, _around(opened)).run()
+        with _no_frames():
+            outcome = Job(order, _around(opened)).run()
     _tell(order, outcome, as_json=as_json)
 
 
@@ -93,9 +96,22 @@ def precompute(
             return
         if source is None:
             raise UsageError("there is no SOURCE", fix=f"lw precompute {loop} FILES_OR_TABLE")
-        about = precomputing.precompute(loop, source, version, _around(opened))
-    said = f"{loop} v{about.version} answers to {about.rows:,} keys ({', '.join(about.key)})"
+        with _no_frames():
+            about = precomputing.precompute(loop, source, version, _around(opened))
+    said = f"{loop} v{about.version} answers to {text.counted(about.rows, 'key')} ({', '.join(about.key)})"
     _say(asdict(about), said, as_json=as_json)
+
+
+@contextmanager
+def _no_frames() -> Iterator[None]:
+    """Reading advises to give a frame that types a column, which nobody can on a command line."""
+    try:
+        yield
+    except BadSource as error:
+        if error.fix is None or "schema_overrides" not in error.fix:
+            raise
+        fix = "correct the value, or leave the row out"
+        raise BadSource(error.what, where=error.where, fix=fix) from None
 
 
 def _order(loop: str, given: dict[str, Any]) -> Order:
@@ -106,6 +122,8 @@ def _order(loop: str, given: dict[str, Any]) -> Order:
         raise UsageError("there is no SOURCE", fix=f"lw predict {loop} FILES_OR_TABLE --to PATH")
     if output is not None and output.exists() and any(Path(one).samefile(output) for one in glob.glob(source)):  # noqa: PTH207 - may be absolute
         raise UsageError(f"{output} is the source itself", fix="name another file: --to scored.parquet")
+    if given["every"] is None:
+        _refuse_schedule(output, catch_up=given["catch_up"])
     return Order(
         loop=loop,
         source=source,
@@ -116,6 +134,18 @@ def _order(loop: str, given: dict[str, Any]) -> Order:
         by=given["by"],
         suffix=_FORMATS[given["form"]],
     )
+
+
+def _refuse_schedule(output: Path | None, *, catch_up: bool) -> None:
+    """Raises `UsageError` for what means something only to one."""
+    if catch_up:
+        raise UsageError("--catch-up meets the times that a schedule missed", fix="write --every TIME too: 1d, 6h")
+    if output is not None and (found := re.search("%[A-Za-z]", str(output))):
+        raise UsageError(
+            f"{found[0]} in {output} stands for the time at which a batch is due",
+            where="--to",
+            fix="write --every TIME too: 1d, 6h; or name the file as it is to be called",
+        )
 
 
 def _around(opened: System) -> Surroundings:
@@ -144,7 +174,8 @@ def _follow(opened: System, order: Order, every: str, *, catch_up: bool) -> None
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interval = duration(every, "--every")
     schedule = Schedule(opened.clock, interval, _last(opened, order), catch_up=catch_up)
-    click.echo(f"{order.loop} is predicted every {every}, to {order.target}")
+    told = f"{order.loop} is predicted every {every}, to {order.target}"
+    click.echo(f"{told}; next for {text.moment(schedule.next_at)} UTC")
     schedule.follow(lambda due: _meet(opened, order, due), lambda: False)
 
 
@@ -176,9 +207,12 @@ def _tell(order: Order, outcome: Outcome, *, as_json: bool) -> None:
         "batch": outcome.batch,
         "fragments": outcome.fragments,
         "resumed": outcome.resumed,
+        "is_repeated": outcome.is_repeated,
     }
     again = f" ({outcome.resumed} of {outcome.fragments} fragments were done before)" if outcome.resumed else ""
-    _say(told, f"{version.name} predicted {outcome.rows:,} rows: {order.target}{again}", as_json=as_json)
+    again += "; the table has them already, so none was appended" if outcome.is_repeated else ""
+    said = f"{version.name} predicted {text.counted(outcome.rows, 'row')}: {order.target}{again}"
+    _say(told, said, as_json=as_json)
 
 
 def _tell_history(opened: System, loop: str, *, as_json: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loopwright.cli import text, words
-from loopwright.errors import MissingExtra, NotFound, StoreError
+from loopwright.errors import MissingExtra, NotFound, StoreError, StoreUnavailable
 from loopwright.system import System
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from loopwright.predictions.journal import Line
     from loopwright.predictions.labels import Label
     from loopwright.predictions.layout import Kinds
+
+_logger = logging.getLogger(__name__)
 
 
 class _Loops(words.Words):
@@ -70,7 +74,10 @@ def compact(
     """Turn closed journal files into the Delta table of LOOP, or of all, and drop the days that are too old."""
     with words.opened(project, flags) as opened:
         if every is None:
-            _tell(_compacted(opened, loop), as_json=as_json)
+            done, failed = _compacted(opened, loop)
+            if not (failed and as_json):  # one document
+                _tell(done, as_json=as_json)
+            _raise_first(failed)
             return
         os.nice(10)
         _compact_on(opened, loop, every, lifeline=lifeline)
@@ -88,34 +95,40 @@ def erase(loop: str, keys: tuple[str, ...], project: Path | None, flags: tuple[s
             raise _missing(error) from None
         _refuse_unknown(opened, loop)
         key = words.pairs(keys, "--key")
-        done = erasing.erase(opened.workspace, loop, key, kinds=_kinds(opened, loop), clock=opened.clock)
+        kinds, declared = _kinds(opened, loop), _key_columns(opened, loop)
+        done = erasing.erase(opened.workspace, loop, key, kinds=kinds, clock=opened.clock, declared=declared)
         told = {"columns": sorted(key), "predictions": done.predictions, "labels": done.labels}
         moment = {**told, "at": opened.clock.now().isoformat()}  # else a second one like it would not be told
         opened.stores.events.add("PredictionsErased", f"loop:{loop}", opened.cause(), moment)
     if as_json:
         words.print_json(told)
+    elif not done.predictions + done.labels:
+        click.echo(f"nothing of {loop} was found for {' and '.join(keys)}, so nothing was erased")
     else:
-        click.echo(f"{done.predictions:,} predictions and {done.labels:,} labels of {loop} were erased")
+        gone = f"{text.counted(done.predictions, 'prediction')} and {text.counted(done.labels, 'label')}"
+        click.echo(f"{gone} of {loop} are erased")
 
 
 def _compact_on(opened: System, loop: str | None, seconds: float, *, lifeline: bool) -> None:
     """Until it is told to stop. What goes wrong is told once, and tried again."""
     from loopwright.predictions import background
 
-    before = ""
+    before = set[str]()
     while True:
         try:
-            _compacted(opened, loop)
-            before = ""
+            _, failed = _compacted(opened, loop)
         except StoreError as error:
-            if error.what != before:
-                words.tell(error, as_json=False)
-            before = error.what
+            failed = {"": error}
+        for one in failed.values():
+            if one.what not in before:
+                words.tell(one, as_json=False)
+        before = {one.what for one in failed.values()}
         if background.is_over(seconds, lifeline=lifeline):
             return
 
 
-def _compacted(opened: System, loop: str | None) -> dict[str, Compacted]:
+def _compacted(opened: System, loop: str | None) -> tuple[dict[str, Compacted], dict[str, StoreError]]:
+    """What became of each loop. One that fails stops no other."""
     from loopwright.predictions import journal
 
     root, days = opened.workspace / journal.FOLDER, opened.settings.integer("predictions_days")
@@ -123,14 +136,51 @@ def _compacted(opened: System, loop: str | None) -> dict[str, Compacted]:
         _refuse_unknown(opened, loop)
     names = journal.loops(root) if loop is None else [loop]
     try:
-        from loopwright.predictions import compaction
+        from loopwright.predictions import compaction  # noqa: F401 - whether it is here
     except ModuleNotFoundError as error:
         _drop_files(opened, names, days)
         raise _missing(error) from None
-    return {
-        name: compaction.compact(root, name, kinds=_kinds(opened, name), clock=opened.clock, days=days)
-        for name in names
-    }
+    found = {name: _compacted_one(opened, root, name, days) for name in names}
+    return (
+        {name: one for name, one in found.items() if not isinstance(one, StoreError)},
+        {name: one for name, one in found.items() if isinstance(one, StoreError)},
+    )
+
+
+def _compacted_one(opened: System, root: Path, loop: str, days: int) -> Compacted | StoreError:
+    """Events tell of what was set aside, and of what fails, once; none holds a value."""
+    from loopwright.predictions import compaction
+
+    try:
+        done = compaction.compact(root, loop, kinds=_kinds(opened, loop), clock=opened.clock, days=days)
+        if done.aside:
+            opened.stores.events.add("JournalSetAside", f"loop:{loop}", opened.cause(), {"files": list(done.aside)})
+    except StoreError as error:
+        if error.__cause__ is not None:  # else another process is at it
+            _note_failure(opened, loop, error.__cause__)
+        return error
+    except Exception as error:  # of one loop: it must not keep the others from their tables
+        _logger.exception("the journal of %s cannot be made part of its table", loop)
+        _note_failure(opened, loop, error)
+        what = f"the journal of {loop} cannot be made part of its table: {error}"
+        return StoreUnavailable(what, where=str(root / loop), fix="what was predicted is in the journal still")
+    return done
+
+
+def _note_failure(opened: System, loop: str, error: BaseException) -> None:
+    """As an event; of two that say the same, the store keeps one."""
+    with suppress(StoreError):
+        told = {"error": type(error).__name__}
+        opened.stores.events.add("CompactionFailed", f"loop:{loop}", opened.cause(), told)
+
+
+def _raise_first(failed: dict[str, StoreError]) -> None:
+    *others, first = reversed(failed.values()) if failed else [None]
+    for error in others:
+        if error is not None:
+            words.tell(error, as_json=False)
+    if first is not None:
+        raise first
 
 
 def _drop_files(opened: System, names: list[str], days: int) -> None:
@@ -161,8 +211,10 @@ def _tell(done: dict[str, Compacted], *, as_json: bool) -> None:
         words.print_json({name: _compacted_json(one) for name, one in done.items()})
     for name, one in ({} if as_json else done).items():
         dropped = f"; dropped {', '.join(one.dropped_days)}" if one.dropped_days else ""
-        torn = f"; left out {one.torn:,} torn lines" if one.torn else ""
-        click.echo(f"{name}: {one.rows:,} predictions from {one.files:,} files{torn}{dropped}")
+        torn = f"; left out {text.counted(one.torn, 'torn line')}" if one.torn else ""
+        aside = f"; set aside, for they cannot be read: {', '.join(one.aside)}" if one.aside else ""
+        told = f"{text.counted(one.rows, 'prediction')} from {text.counted(one.files, 'file')}"
+        click.echo(f"{name}: {told}{torn}{aside}{dropped}")
     if not done and not as_json:
         click.echo("nothing was predicted yet; serve a loop: lw serve")
 
@@ -180,6 +232,13 @@ def _kinds(opened: System, loop: str) -> Kinds:
     return kinds
 
 
+def _key_columns(opened: System, loop: str) -> set[str]:
+    """By the contracts of the versions: what names a row, and its time."""
+    contracts = [_contract(opened, loop, version.number) for version in opened.stores.versions.list(loop)]
+    named = [(*one.key, one.time) for one in contracts if one is not None]
+    return {name for names in named for name in names if name}
+
+
 def _contract(opened: System, loop: str, version: int) -> Schema | None:
     from loopwright.data.schema import Schema
 
@@ -192,7 +251,8 @@ def _contract(opened: System, loop: str, version: int) -> Schema | None:
 
 
 def _compacted_json(one: Compacted) -> dict[str, Any]:
-    return {"rows": one.rows, "files": one.files, "torn": one.torn, "dropped_days": list(one.dropped_days)}
+    told = {"rows": one.rows, "files": one.files, "torn": one.torn, "dropped_days": list(one.dropped_days)}
+    return told | ({"set_aside": list(one.aside)} if one.aside else {})
 
 
 def _prediction_json(line: Line, label: Label | None) -> dict[str, Any]:

@@ -55,9 +55,9 @@ class Progress:
         """The last lines: how it ended and what to do next."""
         if not ending.run or (ending.error and not ending.status):
             return self._refused(ending, resume)
-        counts = dict.fromkeys(("ran", "reused", "failed"), 0)
+        counts = dict.fromkeys(("ran", "reused", "failed", "rejected"), 0)
         for report in ending.executions.values():
-            counts[report.status] += 1
+            counts[report.word] += 1
         told = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing to do"
         click.echo(f"run {ending.run} {text.status(ending.status)}: {told}")
         if not ending.is_success:
@@ -102,13 +102,14 @@ class Progress:
 
 
 def _told(report: Report) -> str:
-    word = text.status(report.status)
+    word = text.status(report.word)
     match report.status:
         case "ran":
             again = f" (attempt {report.attempt})" if report.attempt > 1 else ""
             return f"{word}     {text.seconds(report.seconds)}{again}"
         case "failed":
-            return f"{word}  {report.error.kind if report.error else ''}: {_first_line(report)}"
+            kind = report.error.kind if report.error and not report.error.is_rejection else ""
+            return f"{word}  {kind}: {_first_line(report)}" if kind else f"{word}  {_first_line(report)}"
         case "waiting":
             why = f" after {report.error.kind}: {_first_line(report)}" if report.error else ""
             return f"{word} until {(report.wake_at or '')[11:19]} UTC{why}"

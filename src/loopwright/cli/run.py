@@ -161,8 +161,7 @@ def _tell_version(opened: System, version: Version) -> None:
 
 def _told(ending: Ending) -> dict[str, Any]:
     executions = [
-        {"step": report.step, "status": report.status, "seconds": report.seconds}
-        for report in ending.executions.values()
+        {"step": report.step, "status": report.word, "seconds": report.seconds} for report in ending.executions.values()
     ]
     told: dict[str, Any] = {"run": ending.run or None, "status": ending.status or "failed", "executions": executions}
     if ending.error:

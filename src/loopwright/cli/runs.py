@@ -135,8 +135,10 @@ def events(
 def _row(opened: System, run: Run, counts: dict[str, int]) -> list[str]:
     took = (run.finished_at - run.created_at).total_seconds() if run.finished_at else None
     seen = run.status_at(opened.clock.now(), hold.is_alive)
-    words_seen = {"running": seen.value} if seen is RunStatus.INTERRUPTED else {}
-    steps = ", ".join(f"{count} {words_seen.get(status, status)}" for status, count in sorted(counts.items()))
+    changed = {RunStatus.INTERRUPTED: "running", RunStatus.REJECTED: "failed"}.get(seen)
+    steps = ", ".join(
+        f"{count} {seen.value if status == changed else status}" for status, count in sorted(counts.items())
+    )
     return [run.id, run.pipeline, _status(opened, run), text.moment(run.created_at), text.seconds(took), steps]
 
 
@@ -184,7 +186,7 @@ def _commit(run: Run) -> str:
 
 def _as_seen(opened: System, run: Run, execution: Execution) -> tuple[Execution, str]:
     """With its status as a person should see it: nothing runs in a run that is interrupted."""
-    status = execution.status.value
+    status = run.status_of(execution)
     seen = run.status_at(opened.clock.now(), hold.is_alive)
     if execution.status is ExecutionStatus.RUNNING and seen is RunStatus.INTERRUPTED:
         status = seen.value

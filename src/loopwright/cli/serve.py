@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     "--ready-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the URL there once requests are answered.",
+    help="Write the URL there once requests are answered; at the end it is taken away.",
 )
 def serve(
     host: str | None,
@@ -82,6 +83,8 @@ def serve(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("loopwright").setLevel(logging.INFO)
+    if ready_file is not None:
+        _clear(ready_file)
     address = host or (listening.EVERYWHERE if platform else "127.0.0.1")
     with words.opened(project, flags) as opened:
         if platform is None and not listening.is_loopback(address):
@@ -93,7 +96,7 @@ def serve(
     place = Place(
         host=address,
         platform=platform,
-        grpc_socket=None if grpc_port is None else listening.reserve(address, grpc_port),
+        grpc_socket=None if grpc_port is None else listening.reserve(address, grpc_port, option="--grpc-port"),
         board=_board(workspace) if workers > 1 else None,
     )
     url, grpc = listening.url(sockets), place.grpc
@@ -107,6 +110,8 @@ def serve(
     try:
         return supervisor.run()
     finally:
+        if ready_file is not None:
+            _take_away(ready_file, url)
         if place.board is not None:
             shutil.rmtree(place.board, ignore_errors=True)
 
@@ -146,10 +151,14 @@ def _answer(desk: Desk, place: Place, opened: System) -> None:
     trial = probing.Probing(opened.workspace / probing.FOLDER, opened.clock, bounds)
     trial.start_early()  # it has as much to load as this process
     gate = _gate(desk, place, opened, trial)
+
+    def loops() -> Mapping[str, Sequence[int]]:
+        return {state.loop: _versions(state) for state in gate.gateway.states()}
+
     try:
         if desk.ended is not None:
             gate.tell_recycled(desk.number, desk.ended)
-        gate.follow(opened.settings.number("route_poll_seconds"))
+        gate.follow(opened.settings.number("route_poll_seconds"), desk.telling(loops))
         if place.grpc_socket is not None:
             gate.open_grpc(place.host, place.grpc_socket.getsockname()[1])
         from loopwright.serve import http_server
@@ -159,7 +168,7 @@ def _answer(desk: Desk, place: Place, opened: System) -> None:
             gate.hub,
             desk.own,
             desk.others,
-            on_ready=lambda: desk.tell_ready({state.loop: _versions(state) for state in gate.gateway.states()}),
+            on_ready=lambda: desk.tell_ready(loops()),
         )
     finally:
         gate.close()
@@ -234,7 +243,7 @@ def _ready(
     url: str, grpc: str | None, loops: Mapping[str, Sequence[int]], ready_file: Path | None, as_json: bool
 ) -> None:
     if ready_file is not None:
-        temporary = ready_file.with_name(f".{ready_file.name}-{os.getpid()}")
+        temporary = _beside(ready_file)
         temporary.write_text(f"{url}\n", encoding="ascii")
         temporary.replace(ready_file)
     if as_json:
@@ -247,6 +256,32 @@ def _ready(
         click.echo(f"  {loop} {versions or '(its model cannot be loaded; see the log)'}")
     if not loops:
         click.echo("  nothing yet: what is promoted (lw promote LOOP) will be served at once")
+
+
+def _clear(ready_file: Path) -> None:
+    """What another gateway left there; and see that it can be written. Raises `UsageError`."""
+    temporary = _beside(ready_file)
+    try:
+        temporary.touch()
+        temporary.unlink()
+        ready_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"{ready_file} cannot be written: {error.strerror}",
+            where="--ready-file",
+            fix="name a file in a folder that is there, and yours to write to",
+        ) from None
+
+
+def _take_away(ready_file: Path, url: str) -> None:
+    """Unless another gateway has written it meanwhile."""
+    with suppress(OSError):
+        if ready_file.read_text(encoding="ascii").strip() == url:
+            ready_file.unlink()
+
+
+def _beside(ready_file: Path) -> Path:
+    return ready_file.with_name(f".{ready_file.name}-{os.getpid()}")
 
 
 def _versions(state: State) -> list[int]:

@@ -1,4 +1,4 @@
-"""How things read in a terminal: tables, durations, sizes, times."""
+"""How things read in a terminal: tables, numbers, lengths, sizes, times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from loopwright.data.printable import printable
-from loopwright.errors import UsageError
 
 _COLOURS = {
     "succeeded": "green",
@@ -22,7 +21,6 @@ _COLOURS = {
     "rejected": "magenta",
     "failed": "red",
 }
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def columns(rows: Iterable[Sequence[str]], header: Sequence[str] = ()) -> str:
@@ -93,14 +91,10 @@ def moment(value: datetime | None) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S}" if value else ""
 
 
-def duration(text: str) -> float:
-    """Seconds from text with a unit. Raises UsageError.
+def counted(number: int, noun: str) -> str:
+    """A number with its noun.
 
-    >>> duration("90s"), duration("30d")
-    (90.0, 2592000.0)
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
     """
-    number, unit = text[:-1], text[-1:]
-    try:
-        return float(number) * _UNITS[unit]
-    except (ValueError, KeyError):
-        raise UsageError(f"{text!r} is no duration", fix="write a number and s, m, h, d or w: 30d") from None
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -7,23 +7,29 @@ from datetime import timedelta
 
 from loopwright.errors import DeclarationError
 
-_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def duration(text: object, where: str) -> timedelta:
-    """A length of time above zero. Raises `DeclarationError` naming `where`.
+    """A length of time above zero; minutes are `m` or `min`. Raises `DeclarationError` naming `where`.
 
     >>> duration("6h", "hold=")
     datetime.timedelta(seconds=21600)
+    >>> duration("5m", "hold=") == duration("5min", "hold=")
+    True
     >>> duration("6", "hold=")
     Traceback (most recent call last):
     loopwright.errors.DeclarationError: '6' is no length of time
       where: hold=
       to do: write a number and s, min, h, d or w: "6h"
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)", text) if isinstance(text, str) else None
-    if match is None or float(match[1]) == 0:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)", text) if isinstance(text, str) else None
+    try:
+        found = timedelta(**{_UNITS[match[2]]: float(match[1])}) if match is not None else timedelta(0)
+    except OverflowError:
+        found = timedelta(0)
+    if not found:
         raise DeclarationError(
             f"{text!r} is no length of time", where=where, fix='write a number and s, min, h, d or w: "6h"'
         )
-    return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    return found

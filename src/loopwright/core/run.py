@@ -8,6 +8,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+REJECTED = "Rejected"
+"""The kind of a failure by which a step does not let its result through."""
+
 
 class RunStatus(Enum):
     RUNNING = "running"
@@ -49,6 +52,11 @@ class Failure:
     where: str | None = None
     """`file:line` of the user's code, where that is known."""
     traceback: str = ""
+
+    @property
+    def is_rejection(self) -> bool:
+        """Whether a gate said no, rather than something going wrong."""
+        return self.kind == REJECTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +114,11 @@ class Run:
         if self.status is RunStatus.RUNNING and not is_held(self.lease, now, is_alive):
             return RunStatus.INTERRUPTED
         return self.status
+
+    def status_of(self, execution: Execution) -> str:
+        """A step's status as a person should see it: one that a gate stopped did not fail."""
+        is_refused = self.status is RunStatus.REJECTED and execution.status is ExecutionStatus.FAILED
+        return RunStatus.REJECTED.value if is_refused else execution.status.value
 
 
 def is_held(lease: Lease | None, now: datetime, is_alive: Callable[[str], bool | None]) -> bool:

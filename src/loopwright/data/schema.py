@@ -316,8 +316,9 @@ _READERS: Mapping[str, Any] = {
 _SEVERITIES = _by_name((), lambda one: one in _SEVERITY, f"one of {', '.join(_SEVERITY)}, by kind of finding")
 _MAYBE = ("text, or nothing", lambda value: value is None or _is_text(value), _same)
 _SCHEMA_READERS: Mapping[str, Any] = {
-    "key": _TEXTS, "time": _MAYBE, "label": _MAYBE, "never": _TEXTS, "weight": _MAYBE, "pii": _TEXTS, "least_rows": _COUNT,
-    "most_rows": _COUNT, "least_growth": _NUMBER, "most_growth": _NUMBER, "same_length": _GROUPS,
+    "key": _TEXTS, "time": _MAYBE, "label": _MAYBE, "never": _TEXTS, "weight": _MAYBE, "pii": _TEXTS,
+    "least_rows": _COUNT, "most_rows": _COUNT, "least_growth": _NUMBER, "most_growth": _NUMBER,
+    "same_length": _GROUPS,
     "checks": _records(Check), "severity": _SEVERITIES,
     "accepted": _TEXTS, "acceptances": _records(Acceptance),
 }  # fmt: skip

@@ -29,6 +29,8 @@ from loopwright.registry.evidence import verdict_of
 from loopwright.registry.promote import promote
 from loopwright.system import System
 
+ENOUGH_MONTHS = 3
+"""Fewer seldom prove a model: the gates of the loop file want more to learn from."""
 LOOP, FILE = "late-arrivals", "flights.py"
 TABLE = Table("flights", key=flights.KEY, time=flights.TIME, label=flights.LABEL, never=flights.NEVER)
 ROWS_A_REQUEST, LABELS_A_REQUEST = 200, 2_000
@@ -87,6 +89,10 @@ def play(
 
 
 def _append(story: Story, rows_each: int | None) -> None:
+    if story.months < ENOUGH_MONTHS:
+        story.say(
+            f"With fewer than {ENOUGH_MONTHS} months the gates will probably reject the model, and nothing is served"
+        )
     story.say(f"Flights from New York, 2013: {MONTHS[0]} to {MONTHS[story.months - 1]}")
     known = _batches(story.system)
     for month in range(1, story.months + 1):
@@ -130,14 +136,14 @@ def _train(story: Story, folder: Path) -> Version:
         version=version.number,
         digest=version.digest,
         run=ending.run,
-        steps={report.step: report.status for report in ending.executions.values()},
+        steps={report.step: report.word for report in ending.executions.values()},
         accepted=version.status is VersionStatus.ACCEPTED,
         offline=version.value,
     )
     if version.status is VersionStatus.REJECTED:
         raise ModelError(
             "the model did not prove itself on these flights, so nothing is served: that is what gates are for",
-            fix="give it more to learn from: lw demo --months 3",
+            fix=f"give it more to learn from: lw demo --months {max(story.months + 1, ENOUGH_MONTHS)}",
         )
     return version
 
@@ -146,7 +152,7 @@ def _hear(story: Story, report: Report) -> None:
     if report.told == "turn" and report.status == "reused":
         story.say(f"  {report.step:10} reused")
     elif report.told == "turn" and report.status in ("ran", "failed"):
-        story.say(f"  {report.step:10} {report.status}, {report.seconds or 0:.1f} s")
+        story.say(f"  {report.step:10} {report.word}, {report.seconds or 0:.1f} s")
 
 
 def _promote(story: Story, version: Version) -> None:

@@ -18,14 +18,14 @@ from loopwright.errors import LoopwrightError, UsageError
 
 
 def main(words: list[str] | None = None) -> int:
-    """The exit status: 0 after SIGTERM or an interrupt, 1 for what cannot be."""
+    """The exit status: 0 after SIGTERM or an interrupt, 1 for what cannot be, 2 for wrong usage."""
     given = _parser().parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         _serve(given)
     except LoopwrightError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     return 0
 
 
@@ -34,10 +34,11 @@ def _serve(given: argparse.Namespace) -> None:
     runner = edge.load(
         given.folder, journal=given.journal, limit_bytes=given.journal_bytes, when_full=given.when_full, clock=clock
     )
-    server = Server(runner, given.host, given.port, _key(given.key_file))
     hand_in = None
     if given.gateway:
         hand_in = HandIn(runner.journal, poster(given.gateway, _key(given.gateway_key_file)), clock)
+    server = Server(runner, given.host, given.port, _key(given.key_file))
+    if hand_in is not None:
         hand_in.start(given.hand_in_seconds)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

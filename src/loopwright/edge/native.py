@@ -9,6 +9,7 @@ from typing import Any
 
 from loopwright.edge.runner import Runner
 from loopwright.gateway.refused import Refused
+from loopwright.gateway.unit import unit_of
 from loopwright.transform import strict_json
 
 FORM = '{"row": {...}} or {"rows": [{...}, ...]}'
@@ -42,7 +43,7 @@ def read(content: bytes) -> Asked:
         raise Refused(422, "the body is not what is expected here", fix=f"send {FORM}")
     if ("row" in body) == ("rows" in body):
         raise Refused(422, "the body needs either row or rows", fix=f"send {FORM}")
-    return Asked(_rows(body), _unit(body.get("unit")), is_one="row" in body)
+    return Asked(_rows(body), unit_of(body.get("unit")), is_one="row" in body)
 
 
 def _rows(body: Mapping[str, Any]) -> Sequence[Any]:
@@ -54,13 +55,6 @@ def _rows(body: Mapping[str, Any]) -> Sequence[Any]:
     if len(rows) > ROWS:
         raise Refused(413, f"the body has more than {ROWS:,} rows", fix="send fewer rows at once")
     return rows
-
-
-def _unit(unit: Any) -> str | None:
-    if unit is not None and not (isinstance(unit, str) and 0 < len(unit) <= 256):
-        raise Refused(422, "unit is no name", fix="name the unit in 1 to 256 characters, or leave it out")
-    found: str | None = unit
-    return found
 
 
 def loops(runner: Runner) -> dict[str, Any]:

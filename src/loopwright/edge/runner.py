@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from loopwright.core.clock import Clock, SystemClock, Ulids
 from loopwright.edge.journal import LIMIT_BYTES, Journal, WhenFull
 from loopwright.edge.place import Place, look
 from loopwright.errors import BundleRefused
 from loopwright.gateway.decode import Decoded, Decoder, Problems
 from loopwright.gateway.example import example
-from loopwright.gateway.refused import Refused, unfit
+from loopwright.gateway.refused import no_number, unfit
 from loopwright.predictions.concealing import Concealer
-from loopwright.transform.predictor import Predictions, Predictor
+from loopwright.transform.predictor import Predictor
 
 ARM = "edge"
 """Of every prediction made here: no evidence in a comparison of versions, for no route chose it."""
@@ -51,7 +49,10 @@ class Runner:
         decoded = self.decoder.decode(rows)
         if isinstance(decoded, Problems):
             raise unfit(decoded, "the model's columns")
-        found = self._finite(self.predictor.run(decoded.feed))
+        found = self.predictor.run(decoded.feed)
+        if not found.is_finite:
+            self.invalid += 1
+            raise no_number(self.place.loop)
         with self._using:  # ids are written in their order
             moment = self._clock.now()
             ulid = self._ulids.at(moment)
@@ -73,13 +74,6 @@ class Runner:
         hidden = self._concealer.key(key)
         line = {**answer, **facts, "row": self._concealer.row(row)} | ({"key": hidden} if hidden else {})
         return json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-
-    def _finite(self, found: Predictions) -> Predictions:
-        for values in (found.probabilities, found.value):
-            if values is not None and not np.isfinite(values).all():
-                self.invalid += 1
-                raise Refused(500, f"{self.place.loop} gave no number for a row, so it was given no answer")
-        return found
 
 
 def load(

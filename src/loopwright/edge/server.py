@@ -5,21 +5,24 @@ from __future__ import annotations
 import hmac
 import logging
 import socket
-import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from loopwright.access.names import LOOPBACK, Names
+from loopwright.core.clock import Clock, SystemClock
 from loopwright.edge import native
+from loopwright.edge.room import Room
 from loopwright.edge.runner import Runner
 from loopwright.errors import StoreError, StoreUnavailable, UsageError
 from loopwright.gateway.refused import Refused
 
 _logger = logging.getLogger(__name__)
-CONNECTIONS = 64
-PATIENCE_SECONDS = 30.0
-"""For a client that sends or takes nothing."""
+PATIENCE_SECONDS, SHORT_SECONDS = 30.0, 1.0
+"""For a client that sends or takes nothing; the second where there is no place for it yet."""
+_PASSED_OVER_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
 _OPEN = ("/healthz", "/readyz")
 
 
@@ -29,7 +32,16 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, runner: Runner, host: str = "127.0.0.1", port: int = 0, key: str | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        key: str | None = None,
+        *,
+        room: Room | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         if host not in LOOPBACK and not key:
             raise UsageError(
                 f"on {host!r} others could ask too, and nobody would be asked for a key",
@@ -38,7 +50,7 @@ class Server(ThreadingHTTPServer):
         self.runner = runner
         self.key = key
         self.names = Names([host])
-        self._room = threading.BoundedSemaphore(CONNECTIONS)
+        self.room = room or Room(clock or SystemClock())
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), Connection)
@@ -51,17 +63,17 @@ class Server(ThreadingHTTPServer):
         return f"http://[{host!s}]:{port}" if ":" in str(host) else f"http://{host!s}:{port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """One connection more than there is room for waits for a while, and is closed then."""
-        if not self._room.acquire(timeout=1):
+        """Waits for nothing: what there is no room for is closed."""
+        if self.room.enter(request):
+            super().process_request(request, client_address)
+        else:
             self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self.room.leave(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is nothing to tell of."""
@@ -77,6 +89,11 @@ class Connection(BaseHTTPRequestHandler):
     wbufsize = 1 << 16
     server: Server
 
+    def setup(self) -> None:
+        super().setup()
+        if self.server.room.is_beside(self.request):
+            self.connection.settimeout(SHORT_SECONDS)
+
     def do_GET(self) -> None:
         self._answer("GET")
 
@@ -89,27 +106,45 @@ class Connection(BaseHTTPRequestHandler):
     def version_string(self) -> str:
         return "loopwright"
 
+    def handle_expect_100(self) -> bool:
+        """Said once the body is wanted."""
+        return True
+
     def _answer(self, method: str) -> None:
+        self.server.room.asks(self.request)
+        self._is_read = method != "POST" and not self._says_body()
+        self.close_connection = self.close_connection or (method != "POST" and not self._is_read)
+        status, told = self._found(method)
+        self._send(status, native.encoded(told))
+        if not self._is_read:
+            self._pass_over()
+        self.server.room.is_answered(self.request)
+
+    def _says_body(self) -> bool:
+        """Whether something follows that would be taken for the next request, were it not read."""
+        lengths = self.headers.get_all("content-length", [])
+        return any(one.strip() != "0" for one in lengths) or "transfer-encoding" in self.headers
+
+    def _found(self, method: str) -> tuple[int, dict[str, Any]]:
         try:
-            content = self._body() if method == "POST" else b""
             self._refuse_foreign()
-            status, told = 200, self._told(method, content)
+            return 200, self._told(method)
         except Refused as refused:
-            status, told = refused.status, native.refusal(refused)
+            self.close_connection = self.close_connection or not self._is_read
+            return refused.status, native.refusal(refused)
         except StoreError as error:
             _logger.error("nothing could be recorded: %s", error.what)  # noqa: TRY400 - a full disk needs no traceback
-            status, told = 503, native.refusal(Refused(503, error.what, fix=error.fix))
+            return 503, native.refusal(Refused(503, error.what, fix=error.fix))
         except TimeoutError:
             self.close_connection = True
-            status, told = 408, native.refusal(Refused(408, f"nothing came for {PATIENCE_SECONDS:g} seconds"))
+            return 408, native.refusal(Refused(408, f"nothing came for {PATIENCE_SECONDS:g} seconds"))
         except OSError:
             raise
         except Exception:  # the one place where whatever fails becomes an answer
             _logger.exception("a request failed")
-            status, told = 500, native.refusal(Refused(500, "the edge failed at this", fix="see its log"))
-        self._send(status, native.encoded(told))
+            return 500, native.refusal(Refused(500, "the edge failed at this", fix="see its log"))
 
-    def _told(self, method: str, content: bytes) -> dict[str, Any]:
+    def _told(self, method: str) -> dict[str, Any]:
         runner, path = self.server.runner, self.path.partition("?")[0]
         name = runner.place.loop
         known: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
@@ -117,9 +152,10 @@ class Connection(BaseHTTPRequestHandler):
             "/readyz": ("GET", lambda: {"status": "ready"}),
             "/v1/loops": ("GET", lambda: native.loops(runner)),
             f"/v1/loops/{name}": ("GET", lambda: native.loop(runner)),
-            f"/v1/loops/{name}/predict": ("POST", lambda: native.predict(runner, content)),
+            f"/v1/loops/{name}/predict": ("POST", lambda: native.predict(runner, self._body())),
         }
         if path not in _OPEN:
+            self._refuse_without_place()
             self._refuse_stranger()
         if path not in known:
             raise Refused(404, f"there is nothing at {path[:80]}", fix=f"known: {', '.join(known)}")
@@ -128,15 +164,40 @@ class Connection(BaseHTTPRequestHandler):
             raise Refused(405, f"{path} takes no {method}", fix=f"use {takes}")
         return tell()
 
+    def _refuse_without_place(self) -> None:
+        if not self.server.room.gets_place(self.request, SHORT_SECONDS):
+            self.close_connection = True
+            raise Refused(503, "more connections ask than there is room for", fix="ask again")
+        self.connection.settimeout(PATIENCE_SECONDS)
+
     def _body(self) -> bytes:
+        """Read only once it is known that it will be answered."""
         length = self.headers.get("content-length", "")
+        if len(set(self.headers.get_all("content-length", []))) > 1:
+            self.close_connection = True
+            raise Refused(400, "the length of the body is said twice, and not the same", fix="send one content-length")
         if self.headers.get("transfer-encoding") or not length.isdecimal() or len(length) > 18:
             self.close_connection = True
             raise Refused(411, "the length of the body is not said", fix="send content-length")
         if int(length) > native.BODY_BYTES:
             self.close_connection = True
             raise Refused(413, f"the body has more than {native.BODY_BYTES:,} bytes", fix="send fewer rows at once")
-        return self.rfile.read(int(length))
+        if self.headers.get("expect", "").lower() == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+            self.wfile.flush()
+        content = self.rfile.read(int(length))
+        self._is_read = True
+        return content
+
+    def _pass_over(self) -> None:
+        """What comes of a body that nobody wants, so that the client, still sending, gets to read the answer."""
+        with suppress(OSError):
+            self.connection.settimeout(SHORT_SECONDS)
+            self.connection.shutdown(socket.SHUT_WR)
+            for _ in range(_PASSED_OVER_BYTES // _PIECE_BYTES):
+                if not self.connection.recv(_PIECE_BYTES):
+                    return
 
     def _refuse_foreign(self) -> None:
         """As a gateway does: what a page of another place sends through a browser is not answered."""

@@ -18,12 +18,12 @@ import numpy as np
 from loopwright.core.clock import Clock
 from loopwright.core.version import Arm
 from loopwright.errors import StoreError
-from loopwright.gateway.decode import Array
+from loopwright.gateway.deadline import due
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.metrics import Tally
-from loopwright.gateway.model import LoadedModel, Predicted
+from loopwright.gateway.model import LoadedModel, Predicted, has_shape
 from loopwright.gateway.note import Note, noting, rows_of
-from loopwright.gateway.refused import Refused
+from loopwright.gateway.refused import Refused, no_number, too_slow
 from loopwright.gateway.served import Served
 from loopwright.gateway.typed import Misfit
 from loopwright.gateway.watch import Hung, Watch
@@ -33,6 +33,10 @@ from loopwright.transform.predictor import class_text
 _logger = logging.getLogger(__name__)
 FAST_SECONDS = 0.002
 """A row's, at most, in the thread of the event loop."""
+_HERE_SECONDS = 0.05
+"""A request's there, by what is known of its model."""
+_READ_SECONDS = 0.00001
+"""A value's on the plain way, which checks each."""
 _ODD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Misfit)
 
 
@@ -85,7 +89,7 @@ class Form(Protocol):
 class Call:
     """One request that waits for its answer."""
 
-    __slots__ = ("begun", "content", "form", "is_done", "is_suspect", "loop", "until")
+    __slots__ = ("begun", "content", "form", "is_done", "is_large", "is_suspect", "loop", "until")
 
     def __init__(self, loop: str, form: Form, content: bytes, begun: float, until: float) -> None:
         self.loop = loop
@@ -95,6 +99,8 @@ class Call:
         self.until = until
         self.is_done = False
         """Answered, or nobody waits for it any more."""
+        self.is_large = False
+        """Whether it may take longer than the event loop can wait, as was seen when it was read."""
         self.is_suspect = False
         """Whether a batch with it hung: it runs alone then."""
 
@@ -152,12 +158,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Outcomes in the order of the calls; None for those whose model hung."""
+    """Outcomes in the order of the calls; None for those whose model hung, and those that may not run here."""
 
     outcomes: Sequence[Outcome | None]
     recorded: Sequence[Asked]
     plan: Plan | None
-    hung: LoadedModel | None = None
+    hung: Hung | None = None
 
 
 class Answering:
@@ -190,18 +196,24 @@ class Answering:
         """Let go of what a loop's route meant, for its models are to leave the memory."""
         self._plans.pop(loop, None)
 
-    def answer(self, loop: str, calls: Sequence[Call], seconds: float) -> Answered:
-        """All of them. A model may run for so many seconds. Raises nothing that a request brought."""
+    def answer(self, loop: str, calls: Sequence[Call], seconds: float, *, is_here: bool = False) -> Answered:
+        """All of them. A model may run for so many seconds. Raises nothing that a request brought.
+
+        `is_here`, in the event loop, what may take long is left alone: `Call.is_large`.
+        """
         try:
             plan = self.plan(loop)
         except Refused as refused:
             return Answered([call.form.refusal(refused) for call in calls], (), None)
         asked = self._read(plan, calls)
-        hung = self._run(plan, [one for one in asked if one is not None], seconds)
+        hung = self._run(plan, _due(plan, calls, asked, is_here=is_here), seconds)
         moment = self._clock.now()
         recorded = self._record(loop, [one for one in asked if one is not None and one.lines], moment)
         pairs = zip(calls, asked, strict=True)
-        found = [_outcome(one) if one is not None else _plainly(call, self._tally) for call, one in pairs]
+        found = [
+            one.outcome if one is not None else None if is_here and call.is_large else _plainly(call, self._tally)
+            for call, one in pairs
+        ]
         return Answered(found, recorded, plan, hung)
 
     def _read(self, plan: Plan, calls: Sequence[Call]) -> list[Asked | None]:
@@ -225,8 +237,8 @@ class Answering:
             found.append(None if known is not None and known.has(one.model, read.rows) else one)
         return found
 
-    def _run(self, plan: Plan, asked: Sequence[Asked], seconds: float) -> LoadedModel | None:
-        """Gives each its lines or its outcome; of those whose model hung, neither. The model that hung, if any."""
+    def _run(self, plan: Plan, asked: Sequence[Asked], seconds: float) -> Hung | None:
+        """Gives each its lines or its outcome; of those whose model hung, neither. What hung, if any."""
         groups: dict[int, list[Asked]] = {}
         for one in asked:
             groups.setdefault(one.arm.version, []).append(one)
@@ -235,7 +247,7 @@ class Answering:
             try:
                 self._run_group(plan, group, seconds)
             except Hung as error:
-                hung = error.model
+                hung = error
         return hung
 
     def _run_group(self, plan: Plan, group: Sequence[Asked], seconds: float) -> None:
@@ -272,9 +284,7 @@ class Answering:
             if None in mine:
                 self._gateway.count(model.version.loop, "invalid", 1)
                 _logger.error("%s gave a number that is none", model.version.name)
-                _refuse(
-                    [one], Refused(500, f"{model.version.name} gave no number for a row, so it was given no answer")
-                )
+                _refuse([one], no_number(model.version.name))
             else:
                 one.lines = lines_of(one, one.arm, model, mine, now)
 
@@ -296,9 +306,37 @@ class Answering:
         return asked
 
 
+def _due(plan: Plan, calls: Sequence[Call], asked: Sequence[Asked | None], *, is_here: bool) -> list[Asked]:
+    """What is to run now; of the rest, what cannot be answered in time has its refusal."""
+    found = []
+    for call, one in zip(calls, asked, strict=True):
+        if one is not None:
+            _settle(one)
+        call.is_large = call.is_large or (is_here and _is_long(plan, call, one))
+        if one is not None and one.outcome is None and not (is_here and call.is_large):
+            found.append(one)
+    return found
+
+
+def _is_long(plan: Plan, call: Call, asked: Asked | None) -> bool:
+    """Whether it may take longer than the event loop can wait. What was not read has as many rows as commas."""
+    if asked is not None:
+        return asked.model.pace.seconds(len(asked.read.rows)) > _HERE_SECONDS
+    row_seconds = max(model.row_seconds for model in plan.models)
+    return (call.content.count(b",") + 1) * (row_seconds + _READ_SECONDS) > _HERE_SECONDS
+
+
+def _settle(asked: Asked) -> None:
+    """Refuses what its model is known to take longer for than its deadline allows."""
+    call, model, rows = asked.call, asked.model, len(asked.read.rows)
+    seconds, most = model.pace.seconds(rows), call.until - call.begun
+    if seconds > most:
+        _refuse([asked], too_slow(model.version.name, rows, seconds, most))
+
+
 def _plainly(call: Call, tally: Tally) -> Outcome:
     try:
-        with noting(Note(protocol=call.form.name)) as noted:
+        with noting(Note(protocol=call.form.name)) as noted, due(call.until):
             found = call.form.plainly(call.loop, call.content)
         rows = rows_of(tally, noted, found.status)
         return replace(found, version=noted.version, arm=noted.arm, rows=rows)
@@ -312,16 +350,10 @@ def failure(call: Call) -> Outcome:
     return call.form.refusal(Refused(500, "the gateway failed at this", fix="see its log"))
 
 
-def _outcome(one: Asked) -> Outcome | None:
-    return one.outcome
-
-
 def _refuse(group: Sequence[Asked], refused: Refused) -> None:
     for one in group:
         found = one.call.form.refusal(refused)
-        one.outcome = Outcome(
-            found.status, found.content, one.arm.version, one.arm.name, len(one.read.rows), found.headers
-        )
+        one.outcome = replace(found, version=one.arm.version, arm=one.arm.name, rows=len(one.read.rows))
         one.lines = ()
 
 
@@ -334,7 +366,7 @@ def told_of(model: LoadedModel, predicted: Predicted, count: int) -> list[Told |
     label, shares, value = predicted.label, predicted.probabilities, predicted.value
     numbers = value if shares is None else shares
     names = [class_text(one) for one in model.predictor.classes]
-    if numbers is None or not _has_shape(numbers, label, count, len(names)):
+    if numbers is None or not has_shape(predicted, count, len(names)):
         return [None] * count
     if value is not None and shares is None:
         found: list[Told | None] = [(None, None, one) for one in value.tolist()]
@@ -347,12 +379,6 @@ def told_of(model: LoadedModel, predicted: Predicted, count: int) -> list[Told |
         return found
     is_good: Any = np.isfinite(numbers.reshape(count, -1)).all(axis=1).tolist()
     return [one if good else None for one, good in zip(found, is_good, strict=True)]
-
-
-def _has_shape(numbers: Array, label: Array | None, count: int, classes: int) -> bool:
-    if classes == 0:
-        return bool(numbers.shape == (count,))
-    return bool(numbers.shape == (count, classes) and label is not None and label.shape == (count,))
 
 
 def lines_of(asked: Asked, arm: Arm, model: LoadedModel, told: Sequence[Any], moment: datetime) -> list[Line]:

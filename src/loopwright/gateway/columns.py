@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from loopwright.core.version import Arm, Version
 from loopwright.data.schema import Kind, Schema
-from loopwright.gateway.decode import LARGEST, Array, Decoder, Problems
+from loopwright.gateway.decode import EARLIEST, LARGEST, LATEST, Array, Decoder, Problems
 from loopwright.gateway.model import Predicted
 from loopwright.gateway.refused import Refused, unfit
 from loopwright.predictions import columnar
@@ -33,8 +33,6 @@ MOST_TEXT_BYTES = 64 << 20
 """Of the texts of a column together, each row's counted: one long text that all rows refer to is short in a body."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_EARLIEST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _UNITS: Mapping[str, int | None] = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": None}
 _DAY = 86_400_000_000
 _VIEW_WORDS = 4
@@ -50,16 +48,11 @@ class Kept:
     keys: Mapping[str, Column]
 
 
-def feed(decoder: Decoder, rows: pa.RecordBatch) -> Mapping[str, Array]:
-    """By the names of the graph, each of shape (rows, 1). Raises `Refused` for rows that do not fit the schema.
-
-    The rows are valid Arrow: `RecordBatch.validate(full=True)`.
-    """
-    return taken(decoder, rows)[0]
-
-
 def taken(decoder: Decoder, rows: pa.RecordBatch) -> tuple[Mapping[str, Array], Kept]:
-    """As `feed`, and what of the rows is kept."""
+    """By the names of the graph, each of shape (rows, 1); and what of the rows is kept.
+
+    The rows are valid Arrow: `RecordBatch.validate(full=True)`. Raises `Refused` for rows that do not fit the schema.
+    """
     columns, schema = _columns(rows, decoder.schema), decoder.schema
     found = _converted(decoder, columns)
     fed = _strictly(decoder, columns, rows.num_rows) if found is None else found
@@ -307,7 +300,7 @@ def microseconds(column: Column) -> Array | None:
     values = counts.fill_null(0).to_numpy()
     if unit is None:
         return np.asarray(values // 1_000)  # 64 bits of nanoseconds end in 2262
-    is_within = not len(values) or (_EARLIEST // unit <= values.min() and values.max() <= _LATEST // unit)
+    is_within = not len(values) or (EARLIEST // unit <= values.min() and values.max() <= LATEST // unit)
     return np.asarray(values * unit) if is_within else None
 
 

@@ -34,6 +34,9 @@ _RFC3339 = re.compile(
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+EARLIEST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""Microseconds since 1970 of the first and the last moment that a calendar has in UTC: nothing beyond can be read."""
 _ABSENT = object()
 
 
@@ -113,7 +116,7 @@ class Decoder:
     def _check_names(self, row: Row, index: int, doubts: _Doubts) -> None:
         for name, value in row.items():
             if name in self._beside:
-                if not _is_scalar(value):
+                if not is_scalar(value):
                     doubts.add(index, name, value, lambda: "text, a number of 64 bits, true, false or null")
             elif name not in self._names:
                 doubts.add(index, name, value, partial(self._why_not, name))
@@ -187,10 +190,12 @@ def _boolean(value: Any) -> bool | None:
 
 
 def microseconds(value: Any) -> int | None:
-    """Since 1970 in UTC, of a time of RFC 3339 or a date; without a zone it is UTC. None for what is none.
+    """Since 1970 in UTC, of a time of RFC 3339 or a date; without a zone it is UTC. None for what is none, and for what
+    lies in no year from 1 to 9999 once it is in UTC.
 
     >>> microseconds("1970-01-01T01:00:00+01:00"), microseconds("1970-01-02"), microseconds("tomorrow")
     (0, 86400000000, None)
+    >>> microseconds("9999-12-31T23:59:59-12:00")
     """
     if type(value) is not str or not _RFC3339.fullmatch(value):
         return None
@@ -199,7 +204,8 @@ def microseconds(value: Any) -> int | None:
     except ValueError:  # the 31st of June
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // _MICROSECOND
+    found = (aware - _EPOCH) // _MICROSECOND
+    return found if EARLIEST <= found <= LATEST else None
 
 
 _READERS: Mapping[Kind, Callable[[Any], Any]] = {
@@ -235,8 +241,13 @@ _NOUNS: Mapping[Kind, str] = {
 }
 
 
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | bool | float) or (type(value) is int and abs(value) < 2**63)
+def is_scalar(value: Any) -> bool:
+    """Whether a cell of a table can hold it.
+
+    >>> is_scalar(-(2**63)), is_scalar(2**63), is_scalar([1])
+    (True, False, False)
+    """
+    return value is None or isinstance(value, str | bool | float) or (type(value) is int and -(2**63) <= value < 2**63)
 
 
 class _Enough(Exception):
@@ -280,4 +291,4 @@ def _shown(value: Any) -> str | int | float | bool | None:
         return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
-    return value if _is_scalar(value) else "a number of more than 64 bits"
+    return value if is_scalar(value) else "a number of more than 64 bits"

@@ -14,19 +14,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Routes
 from loopwright.core.version import Arm, Route
+from loopwright.gateway.deadline import seconds_left
 from loopwright.gateway.decode import LISTED, Array, Decoded, Problems
 from loopwright.gateway.loading import Loading
-from loopwright.gateway.model import LoadedModel, Predicted
+from loopwright.gateway.model import LoadedModel, Predicted, has_shape
 from loopwright.gateway.note import note_arms, stage
 from loopwright.gateway.notices import Notices
 from loopwright.gateway.precomputed import ARM as PRECOMPUTED
 from loopwright.gateway.precomputed import Precomputed
-from loopwright.gateway.refused import Refused, unfit
+from loopwright.gateway.refused import Refused, no_number, too_slow, unfit
 from loopwright.gateway.served import Served, State
 from loopwright.gateway.watch import Hung, Watch
 from loopwright.predictions.journal import Journal, Line
@@ -57,20 +56,24 @@ class Gateway:
         clock: Clock,
         budget_bytes: int = 0,
         notices: Notices | None = None,
+        watched: tuple[Watch, float] | None = None,
+        precomputed: Precomputed | None = None,
     ) -> None:
-        """Models may take so much memory together; 0 is no limit."""
+        """Models may take so much memory together; 0 is no limit.
+
+        `watched` is who stops a model that takes more seconds than that, by whatever door it was asked; `precomputed`
+        what is told by key, where a batch run knew it.
+        """
         self._journal = journal
         self.health = journal.health
         """How the recording of predictions goes."""
-        self._clock = clock
+        self.clock = clock
         self._counts: Counter[tuple[str, str]] = Counter()
         self._counting = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
-        self.watch: tuple[Watch, float] | None = None
-        """Who stops a model that takes more seconds than that, by whatever door it was asked; set before the first."""
-        self.precomputed: Precomputed | None = None
-        """What is told by key, where a batch run knew it; set before the first request."""
+        self._watched = watched
+        self.precomputed = precomputed
         self.loading = Loading(
             routes=routes,
             load=load,
@@ -114,26 +117,24 @@ class Gateway:
         version: int | None = None,
     ) -> tuple[LoadedModel, list[Line]]:
         """As `predict`, with all rows on one model, which tells how to read them. `version` pins one that answers."""
-        served, ulid = self.served(loop), self._journal.new_id()
-        arm = served.route.choose(unit or f"{ulid}.0") if version is None else _pinned(served, version)
-        model = served.models[arm.version]
+        ulid = self._journal.new_id()
+        arm, model = self._chosen(loop, ulid, unit, version)
         rows = rows_for(model)
-        return model, self._answer(rows, ulid, [_part(served, arm, range(len(rows)))], unit)
+        return model, self._answer(rows, ulid, [Part(arm, model, range(len(rows)))], unit)
 
     def predict_columns(self, loop: str, rows: Any, unit: str | None = None, version: int | None = None) -> Any:
         """As `predict_together`, of rows that came as Arrow, verified; the answers are a `pyarrow.RecordBatch`."""
         from loopwright.gateway import columns  # Arrow at use
 
-        served, ulid = self.served(loop), self._journal.new_id()
-        arm = served.route.choose(unit or f"{ulid}.0") if version is None else _pinned(served, version)
-        model = served.models[arm.version]
+        ulid = self._journal.new_id()
+        arm, model = self._chosen(loop, ulid, unit, version)
         note_arms(loop, [(arm.version, arm.name, rows.num_rows)], protocol="arrow")
-        with stage("decode", self._clock):
+        with stage("decode", self.clock):
             feed, kept = columns.taken(model.decoder, rows)
-        predicted = self._run(model, Decoded(feed, (), ()))
-        facts = columns.facts(ulid, self._clock.now(), model.version, arm, unit)
+        predicted = self._run(model, feed)
+        facts = columns.facts(ulid, self.clock.now(), model.version, arm, unit)
         answered = columns.Answered.of(facts, predicted, model.predictor.classes)
-        with stage("journal", self._clock):
+        with stage("journal", self.clock):
             is_written = self._journal.append_table(loop, ulid, answered.recorded(kept))
         self.count(loop, "predictions", rows.num_rows)
         return answered.told(is_recorded=is_written and self._journal.takes(ulid))
@@ -170,20 +171,26 @@ class Gateway:
             for loop in sorted({*awake, *resting, *faults})
         ]
 
+    def _chosen(self, loop: str, ulid: str, unit: str | None, version: int | None) -> tuple[Arm, LoadedModel]:
+        """For all rows of a request together. Raises `Refused`."""
+        served = self.served(loop)
+        arm = served.route.choose(unit or f"{ulid}.0") if version is None else _pinned(served, version)
+        return arm, served.models[arm.version]
+
     def _answer(self, rows: Sequence[Any], ulid: str, parts: Sequence[Part], unit: str | None) -> list[Line]:
         """All is checked before anything runs, and all recorded before anything is answered."""
         loop, lines = parts[0].model.version.loop, {}
         if self.precomputed is not None:
             parts = [one for part in parts for one in _looked_up(self.precomputed, part, rows)]
         note_arms(loop, [(part.arm.version, part.arm.name, len(part.numbers)) for part in parts])
-        with stage("decode", self._clock):
+        with stage("decode", self.clock):
             all_decoded = _decode(rows, parts)
         for part, decoded in zip(parts, all_decoded, strict=True):
-            predicted = self._run(part.model, decoded)
+            predicted = self._run(part.model, decoded.feed)
             for index, number in enumerate(part.numbers):
                 lines[number] = self._line(f"{ulid}.{number}", part, decoded, predicted, index, unit)
         ordered = [lines[number] for number in range(len(rows))]
-        with stage("journal", self._clock):
+        with stage("journal", self.clock):
             is_written = self._journal.append(loop, ordered)
         self.count(loop, "predictions", len(rows))
         return list(self._journal.as_told(ordered, is_written=is_written))
@@ -194,31 +201,34 @@ class Gateway:
             for work in beside:
                 work()
 
-    def _run(self, model: LoadedModel, part: Decoded) -> Predicted:
-        """Raises `Refused` for an answer with a NaN or an infinity, which JSON cannot say and nobody should act on."""
-        with stage("predict", self._clock):
-            predicted = self._within_time(model, part.feed)
-        for values in (predicted.probabilities, predicted.value):
-            if values is not None and not np.isfinite(values).all():
-                self.count(model.version.loop, "invalid", 1)
-                _logger.error("%s gave a number that is none", model.version.name)
-                raise Refused(500, f"{model.version.name} gave no number for a row, so it was given no answer")
+    def _run(self, model: LoadedModel, feed: Mapping[str, Array]) -> Predicted:
+        """Raises `Refused` for an answer with a NaN or an infinity, or of another shape than the rows have."""
+        count = len(next(iter(feed.values())))
+        with stage("predict", self.clock):
+            predicted = self._within_time(model, feed, count)
+        if not has_shape(predicted, count, len(model.predictor.classes)) or not predicted.is_finite:
+            self.count(model.version.loop, "invalid", 1)
+            _logger.error("%s gave a number that is none", model.version.name)
+            raise no_number(model.version.name)
         return predicted
 
-    def _within_time(self, model: LoadedModel, feed: Mapping[str, Array]) -> Predicted:
+    def _within_time(self, model: LoadedModel, feed: Mapping[str, Array], count: int) -> Predicted:
         """Raises `Refused` when it takes longer than the deadline allows, or did so too often."""
         served = self.loading.awake.get(model.version.loop)
-        if self.watch is None or not model.is_stoppable:
+        if self._watched is None or not model.is_stoppable:
             return model.predictor.run(feed)
         if served is not None:
             served.refuse_hanging(model)
-        watch, seconds = self.watch
+        watch, most = self._watched
+        if model.pace.seconds(count) > most:
+            raise too_slow(model.version.name, count, model.pace.seconds(count), most)
+        seconds = seconds_left(self.clock, most)
         try:
-            return watch.run(model, feed, len(next(iter(feed.values()))), seconds)
-        except Hung:
-            if served is not None:
+            return watch.run(model, feed, count, seconds)
+        except Hung as hung:
+            if served is not None and hung.is_hang:
                 served.note_hang(model)
-            raise Refused(504, f"there was no answer within {seconds:g} seconds", fix="ask again") from None
+            raise Refused(504, f"there was no answer within {most:g} seconds", fix="ask again") from None
 
     def _line(
         self, identity: str, part: Part, decoded: Decoded, predicted: Predicted, index: int, unit: str | None
@@ -226,7 +236,7 @@ class Gateway:
         version = part.model.version
         return Line(
             id=identity,
-            at=self._clock.now(),
+            at=self.clock.now(),
             loop=version.loop,
             version=version.number,
             digest=version.digest,

@@ -22,6 +22,7 @@ from loopwright.gateway.answering import FAST_SECONDS, Answered, Answering, Call
 from loopwright.gateway.metrics import Tally
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.refused import Refused
+from loopwright.gateway.watch import Hung
 
 _logger = logging.getLogger(__name__)
 _SURE_BATCHES = 20
@@ -184,7 +185,7 @@ class Lanes:
                 self._loop.call_soon(self._flush)
 
     def _lane(self, call: Call) -> Lane:
-        if len(call.content) > _LARGE_BYTES:
+        if call.is_large or len(call.content) > _LARGE_BYTES:
             return self._thread(f"large {call.loop}")
         plan = self._answering.plan_of(call.loop)
         if plan is not None and plan.is_slow:
@@ -227,11 +228,11 @@ class Lanes:
 
     def _run_here(self, loop: str, lane: Lane, calls: Sequence[Call]) -> None:
         begun = self._clock.monotonic()
-        answered = self._answered(calls, _LOOP_LIMIT_SECONDS)
+        answered = self._answered(calls, _LOOP_LIMIT_SECONDS, is_here=True)
         seconds = self._clock.monotonic() - begun
         lane.note(len(calls), seconds)
         if answered.plan is not None and answered.hung is not None:
-            self._move(answered.plan, f"{answered.hung.version.name} takes too long")
+            self._move_hung(answered.plan, answered.hung, calls)
         elif answered.plan is not None and lane.batches >= _SURE_BATCHES:
             if lane.least_seconds > 2 * FAST_SECONDS:
                 self._move(answered.plan, f"a request takes {lane.least_seconds * 1000:.1f} ms")
@@ -257,9 +258,9 @@ class Lanes:
         with suppress(RuntimeError):  # the event loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._deliver, calls, answered)
 
-    def _answered(self, calls: Sequence[Call], seconds: float) -> Answered:
+    def _answered(self, calls: Sequence[Call], seconds: float, *, is_here: bool = False) -> Answered:
         try:
-            return self._answering.answer(calls[0].loop, calls, seconds)
+            return self._answering.answer(calls[0].loop, calls, seconds, is_here=is_here)
         except Exception:  # the loop of a lane: it must go on, and each of these be told
             _logger.exception("requests to %s failed", calls[0].loop)
             return Answered([failure(call) for call in calls], (), None)
@@ -272,8 +273,9 @@ class Lanes:
         return min(left, self._patience.deadline_seconds / 4) if calls[0].is_suspect else left
 
     def _deliver(self, calls: Sequence[Call], answered: Answered) -> None:
-        if answered.plan is not None and answered.hung is not None and len(calls) == 1:
-            self._note_hang(answered.plan, answered.hung)
+        hung = answered.hung
+        if answered.plan is not None and hung is not None and hung.is_hang and len(calls) == 1:
+            self._note_hang(answered.plan, hung.model)
         for call, outcome in zip(calls, answered.outcomes, strict=True):
             if outcome is None and len(calls) > 1 and not call.is_done:
                 self._try_again(call, calls)
@@ -285,6 +287,13 @@ class Lanes:
         self._tally.happened(model.version.loop, "hung")
         plan.served.note_hang(model)
         self._move(plan, f"{model.version.name} hung")
+
+    def _move_hung(self, plan: Plan, hung: Hung, calls: Sequence[Call]) -> None:
+        """All of a model that takes too long for few rows; else those that were too many together."""
+        if hung.is_hang:
+            self._move(plan, f"{hung.model.version.name} takes too long")
+        for call in calls:
+            call.is_large = call.is_large or not hung.is_hang
 
     def _move(self, plan: Plan, why: str) -> None:
         if not plan.is_slow:

@@ -1,8 +1,9 @@
 """Which models are in memory: loaded when a route names them, let go when others need the room, loaded again on demand.
 
 Every loop is loaded in a thread of its own, so that a slow one delays no other. What answers is replaced by one
-assignment once all models of a new route are there; whatever fails changes nothing but the fault that is told. Loops
-that nobody asked for the longest rest first when the models outgrow the budget; what is known of their columns stays.
+assignment once all models of a new route are there; whatever fails changes nothing but the fault that is told. Where
+nothing answers yet, as in a process that has just begun, the newest earlier route that can be loaded does meanwhile.
+Loops that nobody asked for the longest rest first when the models outgrow the budget; their columns stay known.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -22,7 +23,7 @@ from typing import TypeVar
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Routes
 from loopwright.core.version import Route
-from loopwright.errors import LoopwrightError, did_you_mean
+from loopwright.errors import LoopwrightError, StoreUnavailable, did_you_mean
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.notices import Notices
 from loopwright.gateway.refused import Refused
@@ -35,6 +36,8 @@ NOT_LOADED = "VersionNotLoaded"
 _LONGEST_WAIT = 60.0
 """Seconds between two attempts to load what could not be loaded; the first waits are shorter."""
 _SIDE_BY_SIDE = 8
+_MOST_TORN = 4
+"""Versions of a loop that are found torn before no earlier route is tried any more: each may take long to try."""
 _WAKE_SECONDS = 10.0
 """What a request waits for a loop that rests, at most."""
 _NICE = 10
@@ -160,6 +163,8 @@ class Loading:
                 models = {arm.version: self._model(loop, arm.version, known) for arm in route.answering}
             except NotLoaded as error:
                 self._note_fault(route, error)
+                if before is None and loop not in self.resting:
+                    self._fall_back(route, error.version)
                 return
             fault = self._take_shadows(route, known | models, models)
             named = {arm.version for arm in before.route.arms} if before else set()
@@ -171,6 +176,34 @@ class Loading:
             with self._lock:
                 self.faults = _without(self.faults, loop)
         _logger.info("%s is answered by %s", loop, _told(route))
+
+    def _fall_back(self, route: Route, first: int) -> None:
+        """Answer by the newest earlier route that can be loaded, without its shadows; the fault stays.
+
+        `first` is the version that could not be.
+        """
+        loop, torn = route.loop, {first}
+        for earlier in self._earlier(route):
+            versions = {arm.version for arm in earlier.answering}
+            if versions & torn or len(torn) == _MOST_TORN:
+                continue
+            try:
+                models = {version: self._model(loop, version, {}) for version in sorted(versions)}
+            except NotLoaded as error:
+                _logger.warning("%s cannot fall back to route %d: %s", loop, earlier.number, error.__cause__)
+                torn.add(error.version)
+            else:
+                self._put(Served(route=earlier, models=MappingProxyType(models)))
+                _logger.warning("%s falls back to route %d: %s", loop, earlier.number, _told(earlier))
+                return
+
+    def _earlier(self, route: Route) -> Sequence[Route]:
+        """Newest first; none where the store cannot say."""
+        try:
+            return [one for one in self._routes().history(route.loop) if one.number < route.number]
+        except StoreUnavailable as error:
+            _logger.warning("%s has no route to fall back to, for they cannot be read: %s", route.loop, error)
+            return []
 
     def _model(self, loop: str, version: int, known: Mapping[int, LoadedModel]) -> LoadedModel:
         """Raises `NotLoaded`."""
@@ -210,7 +243,9 @@ class Loading:
         with self._lock:
             self.faults = MappingProxyType({**self.faults, loop: fault})
         if attempts == 1:
-            _logger.error("%s stays as it was: v%d cannot be loaded: %s", loop, fault.version, error)
+            _logger.error(
+                "%s does not follow route %d: v%d cannot be loaded: %s", loop, route.number, fault.version, error
+            )
             self._tell(fault)
 
     def _tell(self, fault: Fault) -> None:
@@ -273,6 +308,7 @@ class Loading:
                     models = {arm.version: self._model(loop, arm.version, {}) for arm in route.answering}
                 except NotLoaded as fault:
                     self._note_fault(route, fault)
+                    self._fall_back(route, fault.version)
                     return
                 self._take_shadows(route, models, models)
                 self._put(Served(route=route, models=MappingProxyType(models)))
@@ -307,10 +343,16 @@ class Loading:
     def _refuse(self, loop: str) -> Served:
         fault = self.faults.get(loop)
         if fault is not None:
-            raise Refused(503, f"{loop} has no model that could be loaded: {fault.what}", fix="see GET /v1/loops")
+            raise Refused(
+                503,
+                f"{loop} has no model that could be loaded: {fault.what}",
+                fix="promote a version that can be loaded: lw promote LOOP",
+            )
         known = {*self.awake, *self.resting}
         raise Refused(
-            404, f"no loop {loop[:80]!r} is served; {did_you_mean(loop[:80], known)}", fix="see GET /v1/loops"
+            404,
+            f"no loop {loop[:80]!r} is served; {did_you_mean(loop[:80], known)}",
+            fix="promote one of its versions: lw promote LOOP",
         )
 
 

@@ -19,6 +19,8 @@ from loopwright.registry.fetch import fetched
 from loopwright.transform.bundle import MODEL, SCHEMA, Bundle
 from loopwright.transform.predictor import Predictor
 
+_TRIED_ROWS, _SLOW_ROW_SECONDS = 32, 0.005
+
 
 class Predicted(Protocol):
     """What a graph gave for some rows."""
@@ -29,9 +31,48 @@ class Predicted(Protocol):
     def probabilities(self) -> Array | None: ...
     @property
     def value(self) -> Array | None: ...
+    @property
+    def is_finite(self) -> bool:
+        """Whether every probability and value is a number that JSON can say."""
+        ...
+
     def take(self, row: int, /) -> Mapping[str, Any]:
         """One row's prediction, for JSON: label and probabilities, or value."""
         ...
+
+
+def has_shape(predicted: Predicted, count: int, classes: int) -> bool:
+    """Whether it says for each of so many rows what a model of so many classes says: 0 of a regression."""
+    label, shares, value = predicted.label, predicted.probabilities, predicted.value
+    if classes == 0:
+        return value is not None and bool(value.shape == (count,))
+    if label is None or shares is None:
+        return False
+    return bool(shares.shape == (count, classes) and label.shape == (count,))
+
+
+class Pace:
+    """What a row takes a model among many, at the least that was seen. From any thread.
+
+    >>> pace = Pace(0.002)
+    >>> pace.note(1000, 1.0)
+    >>> pace.seconds(50_000)
+    50.0
+    """
+
+    __slots__ = ("_row_seconds",)
+
+    def __init__(self, row_seconds: float) -> None:
+        """0 where it is not known: then nothing is held against a request."""
+        self._row_seconds = row_seconds
+
+    def note(self, rows: int, seconds: float) -> None:
+        """A run of so many rows took so long."""
+        self._row_seconds = min(self._row_seconds, seconds / rows)
+
+    def seconds(self, rows: int) -> float:
+        """What so many rows take, at the least."""
+        return rows * self._row_seconds
 
 
 class Predicts(Protocol):
@@ -58,11 +99,16 @@ class LoadedModel:
     row_seconds: float = 0.0
     """What one row takes, as it was measured when it was loaded."""
 
+    batch_row_seconds: float = 0.0
+    """What a row takes among many, as it was measured then; 0 where it was not."""
+    pace: Pace = field(init=False, compare=False)
+
     memory_bytes: int = 0
     """What it takes of memory, as it was measured when it was tried."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "typed", Typed(self.decoder.schema))
+        object.__setattr__(self, "pace", Pace(self.batch_row_seconds))
 
     @property
     def schema(self) -> Schema:
@@ -83,12 +129,14 @@ def load(stores: Stores, folder: Path, loop: str, number: int, probe: Probe | No
     bundle = fetched(stores, version, folder)
     size = probe(folder / version.digest, version) if probe else len(bundle.files[MODEL])
     decoder, predictor = opened(bundle, version.name)
+    row_seconds = tried(predictor, decoder, version.name)
     return LoadedModel(
         version=version,
         predictor=predictor,
         decoder=decoder,
         is_stoppable=True,
-        row_seconds=tried(predictor, decoder, version.name),
+        row_seconds=row_seconds,
+        batch_row_seconds=_among_many(predictor, decoder, version.name, row_seconds),
         memory_bytes=size,
     )
 
@@ -99,6 +147,13 @@ def opened(bundle: Bundle, name: str) -> tuple[Decoder, Predictor]:
     if bundle.manifest.inputs != decoder.inputs:
         raise BundleRefused(f"the graph of {name} takes other columns than its schema names", fix="run the loop again")
     return decoder, Predictor.from_bundle(bundle, batches=True)  # who runs many rows gives the memory back: `watch`
+
+
+def _among_many(predictor: Predicts, decoder: Decoder, name: str, row_seconds: float) -> float:
+    """What one of many rows takes: of a slow model what it takes alone, for there little is done but once."""
+    if row_seconds > _SLOW_ROW_SECONDS:
+        return row_seconds
+    return min(row_seconds, tried(predictor, decoder, name, _TRIED_ROWS) / _TRIED_ROWS)
 
 
 def _schema(bundle: Bundle, name: str) -> Schema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from loopwright.gateway.decode import Problem, Problems
@@ -30,12 +31,26 @@ class Refused(Exception):
         """When to ask again, where that is known: the header `Retry-After`."""
 
 
-def unfit(problems: Problems, what: str) -> Refused:
-    """The refusal of rows or labels with problems."""
+def unfit(problems: Problems, what: str, *, fix: str = "send for every column what is expected there") -> Refused:
+    """The refusal of rows, labels or lines with problems."""
     count = "1 value does" if len(problems.listed) == 1 else f"{len(problems.listed)} values do"
     return Refused(
         422,
         f"{count if problems.is_all else f'at least {count}'} not fit {what}",
-        fix="send for every column what `problems` expects; GET /openapi.json has an example",
+        fix=fix,
         problems=problems.listed,
     )
+
+
+def too_slow(name: str, rows: int, seconds: float, most: float) -> Refused:
+    """The refusal of rows that a model is known to take too long for: before it begins, so that others are served."""
+    return Refused(
+        413,
+        f"{rows:,} rows take {name} about {math.ceil(seconds)} seconds, and an answer may take {most:g}",
+        fix="send fewer rows at once",
+    )
+
+
+def no_number(name: str) -> Refused:
+    """The refusal of an answer with a NaN or an infinity, which JSON cannot say and nobody should act on."""
+    return Refused(500, f"{name} gave no number for a row, so it was given no answer")

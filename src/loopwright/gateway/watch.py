@@ -20,15 +20,21 @@ _logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.05
 _LARGE_ROWS = 256
 """What a bigger run took of memory is given back after it."""
+_FEW_ROWS = 16
+"""Whose run tells of a model that hangs; more may only be too many."""
+_FAIR = 3
+"""Times what rows take: who is given less is no model that hangs."""
 _SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 
 
 class Hung(Exception):
     """A model was stopped, for it took longer than it may."""
 
-    def __init__(self, model: LoadedModel, seconds: float) -> None:
+    def __init__(self, model: LoadedModel, seconds: float, rows: int = 1) -> None:
         super().__init__(f"{model.version.name} was stopped after {seconds:g} seconds")
         self.model = model
+        self.is_hang = rows <= _FEW_ROWS and seconds >= _FAIR * rows * model.row_seconds
+        """Whether the model is to blame: not where there were many rows, or little time was left for them."""
 
 
 class _Run:
@@ -63,13 +69,18 @@ class Watch:
         if not model.is_stoppable:
             return model.predictor.run(feed)
         mine = threading.get_ident()
-        run = self._runs[mine] = _Run(model, _options(rows), self._clock.monotonic() + seconds)
+        begun = self._clock.monotonic()
+        run = self._runs[mine] = _Run(model, _options(rows), begun + seconds)
         try:
-            return model.predictor.run(feed, run.options)  # type: ignore[call-arg]
+            predicted: Predicted = model.predictor.run(feed, run.options)  # type: ignore[call-arg]
         except Exception:
             if run.is_stopped:
-                raise Hung(model, seconds) from None
+                raise Hung(model, seconds, rows) from None
             raise
+        else:
+            if rows > _LARGE_ROWS:
+                model.pace.note(rows, self._clock.monotonic() - begun)
+            return predicted
         finally:
             del self._runs[mine]
 

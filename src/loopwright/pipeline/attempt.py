@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.core.artifact import Artifact
 from loopwright.core.clock import Clock
-from loopwright.core.run import Failure
+from loopwright.core.run import REJECTED, Failure
 from loopwright.core.stores import Stores
 from loopwright.errors import LoopwrightError, WrongType
 from loopwright.pipeline import types
@@ -86,7 +86,7 @@ class Attempt:
             return {"wait_until": wait.until(self.clock.now())}
         except Rejected as rejection:
             log.write(f"rejected: {rejection}\n")
-            return {"error": Failure(kind="Rejected", message=str(rejection)), "is_rejection": True}
+            return {"error": Failure(kind=REJECTED, message=str(rejection)), "is_rejection": True}
         except BaseException as error:  # also what compiled libraries panic with  # noqa: BLE001 - the one place where user code may fail in any way
             failure = describe(error, self.step)
             log.write(failure.traceback or f"{failure.message}\n")

@@ -63,6 +63,12 @@ class Report:
     is_usage: bool = False
     """Whether the caller asked wrongly, rather than the work going wrong; with `refused`."""
 
+    @property
+    def word(self) -> str:
+        """The status as a person should see it: a step that a gate stopped did not fail."""
+        is_refused = self.status == "failed" and self.error is not None and self.error.is_rejection
+        return "rejected" if is_refused else self.status
+
     def to_line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
 

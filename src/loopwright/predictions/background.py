@@ -22,7 +22,7 @@ WRONG_USAGE = 2
 """How it ends where what it needs is not installed: it is not started again."""
 _REST_SECONDS = 30.0
 """Before one that failed is started again."""
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 2.0
 
 
 class Compactor:
@@ -53,7 +53,7 @@ class Compactor:
             self.start()
 
     def stop(self) -> None:
-        """Let it finish what it is at; what it cannot finish in ten seconds, the next one does."""
+        """Let it finish what it is at; what it cannot finish in two seconds, the next one does."""
         if self._process is None:
             return
         if self._process.stdin is not None:

@@ -140,7 +140,7 @@ def _refuse_missing_columns(schema: Schema, source: Source, beside: Sequence[str
     for name in (*schema.names, *beside):
         if name not in source.schema.names:
             raise SchemaMismatch(
-                f"{'the model needs' if name in schema.names else '--by names'} the column {name!r}, "
+                f"the {'model needs' if name in schema.names else 'order names'} the column {name!r}, "
                 "which the rows do not have",
                 where=source.name,
                 fix=did_you_mean(name, source.schema.names),

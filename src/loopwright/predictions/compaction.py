@@ -9,11 +9,12 @@ program writes to its table without `held`.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -29,6 +30,7 @@ from loopwright.predictions.journal import Line
 from loopwright.predictions.layout import Kinds, Piece
 from loopwright.predictions.writing import is_closed, is_locked
 
+_logger = logging.getLogger(__name__)
 _LOCK = "compacting"
 _NAMES = "loopwright.journals"
 _PIECE_LINES = 16_384
@@ -41,6 +43,10 @@ _SETTLE = timedelta(hours=1)
 _CONFIGURATION = {
     "delta.dataSkippingStatsColumns": "id,at,journal",  # else values would stay in the log after they were erased
 }
+ASIDE = ".aside"
+"""The ending of a file that is set aside; what was wrong with it stands beside it, in text."""
+_UNFIT = (ValueError, TypeError, LookupError, OverflowError, RecursionError, pa.ArrowNotImplementedError)
+"""What is raised about values themselves, never about a disk."""
 _CODEC = WriterProperties(compression="ZSTD")
 
 
@@ -53,6 +59,8 @@ class Compacted:
     torn: int = 0
     """Lines that a power cut or a full disk tore: left out, for nobody was answered with them."""
     dropped_days: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+    """Files that were set aside: they cannot become part of a table, and would keep all others from it."""
 
 
 @dataclass(slots=True)
@@ -61,7 +69,7 @@ class _Batch:
 
     names: list[str] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
-    size_bytes: int = 0
+    made: pa.Table | None = None
     torn: int = 0
 
 
@@ -103,29 +111,70 @@ def held(root: Path, loop: str, clock: Clock, wait_seconds: float = 0) -> Iterat
 def take_up(root: Path, loop: str, kinds: Kinds) -> Compacted:
     """Every file that nobody writes to. Call it within `held`."""
     rows = files = torn = 0
-    for batch in _batches(root, loop, kinds):
-        rows += _commit(root, loop, batch)
-        files, torn = files + len(batch.names), torn + batch.torn
-        _clear(root, loop, batch.names)
-    return Compacted(rows=rows, files=files, torn=torn)
+    aside = list[str]()
+    for together in _batches(root, loop):
+        for batch in _fitting(root, loop, together, kinds, aside):
+            rows += _commit(root, loop, batch)
+            files, torn = files + len(batch.names), torn + batch.torn
+            _clear(root, loop, batch.names)
+    return Compacted(rows=rows, files=files, torn=torn, aside=tuple(aside))
 
 
-def _batches(root: Path, loop: str, kinds: Kinds) -> Iterator[_Batch]:
-    batch = _Batch()
+def _batches(root: Path, loop: str) -> Iterator[list[Path]]:
+    """Files that become one commit."""
+    files, size_bytes = list[Path](), 0
     for file in sorted([*journal.files(root, loop), *journal.column_files(root, loop)]):
         if not is_closed(file):
             continue
-        batch.size_bytes += file.stat().st_size
+        size_bytes += file.stat().st_size
+        files.append(file)
+        if size_bytes >= _COMMIT_BYTES:
+            yield files
+            files, size_bytes = [], 0
+    if files:
+        yield files
+
+
+def _fitting(root: Path, loop: str, files: list[Path], kinds: Kinds, aside: list[str]) -> Iterator[_Batch]:
+    """What can be made of these files: all at once, or one by one where some cannot; those are set aside."""
+    try:
+        whole = _batch(root, loop, files, kinds)
+    except _UNFIT as error:
+        if len(files) == 1:
+            _set_aside(files[0], error)
+            aside.append(files[0].name)
+            return
+    else:
+        yield whole
+        return
+    for file in files:
+        yield from _fitting(root, loop, [file], kinds, aside)
+
+
+def _batch(root: Path, loop: str, files: list[Path], kinds: Kinds) -> _Batch:
+    """Read, and made one table. Raises `_UNFIT`."""
+    batch, before = _Batch(), delta.opened(root, loop)
+    for file in files:
         batch.names.append(file.name)
         if file.suffix == journal.SUFFIX:
             _read_lines(file, kinds, batch)
         else:
             _read_columns(file, batch)
-        if batch.size_bytes >= _COMMIT_BYTES:
-            yield batch
-            batch = _Batch()
-    if batch.names:
-        yield batch
+    batch.made = layout.assemble(batch.pieces, pa.schema(before.schema().to_arrow()) if before else None)
+    batch.pieces = []
+    return batch
+
+
+def _set_aside(file: Path, error: Exception) -> None:
+    """Beside the journal, whole, with the reason: it is in nobody's way, and no row of it is lost."""
+    file.with_name(f"{file.name}{ASIDE}.txt").write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+    file.rename(file.with_name(file.name + ASIDE))
+    _logger.error("%s cannot become part of a table, and is set aside: %s", file, error)
+
+
+def set_aside(root: Path, loop: str) -> list[Path]:
+    """The files of a loop that lie aside."""
+    return sorted(file for file in journal.folder_of(root, loop).glob(f"*{ASIDE}"))
 
 
 def _read_lines(file: Path, kinds: Kinds, batch: _Batch) -> None:
@@ -152,9 +201,8 @@ def _read_columns(file: Path, batch: _Batch) -> None:
 
 def _commit(root: Path, loop: str, batch: _Batch) -> int:
     """How many rows. Of files in which nothing stands there is nothing to commit."""
-    before = delta.opened(root, loop)
-    made = layout.assemble(batch.pieces, pa.schema(before.schema().to_arrow()) if before else None)
-    if not len(made):
+    before, made = delta.opened(root, loop), batch.made
+    if made is None or not len(made):
         return 0
     folder = delta.folder_of(root, loop)
     write_deltalake(
@@ -246,11 +294,3 @@ def _store_errors(folder: Path) -> Iterator[None]:
             where=str(folder),
             fix="free some disk space; what was predicted is in the journal still",
         ) from error
-
-
-def oldest(root: Path, loop: str) -> datetime | None:
-    """When the oldest journal file that still waits was begun: how far the table lags behind."""
-    waiting = [*journal.files(root, loop), *journal.column_files(root, loop)]
-    with suppress(FileNotFoundError):
-        return min((datetime.fromtimestamp(file.stat().st_mtime, UTC) for file in waiting), default=None)
-    return None

@@ -123,16 +123,13 @@ def tables(
 
 def with_ids(root: Path, loop: str, ids: Collection[str]) -> Iterator[pa.Table]:
     """The rows of these predictions, shadows included."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     table = opened(root, loop)
     if table is None or not ids:
         return
     first, last = min(ids), max(ids)
     for part in parts(root, loop, table):
         if part.least <= last and (part.most is None or part.most >= first):
-            yield from _read(part, pc.field("id").isin(pa.array(sorted(ids), pa.string())), None)
+            yield from _read(part, _is_one_of("id", ids), None)
 
 
 def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:
@@ -202,6 +199,15 @@ def _plain(field: pa.Field) -> pa.Field:
     return field.with_type(pa.string()) if is_text else field
 
 
+def _is_one_of(column: str, values: Collection[str]) -> Any:
+    """A filter by texts. Cast, or it is held against the statistics of the file, which are of views where deltalake
+    wrote it again: there Arrow cannot compare the two."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.field(column).cast(pa.string()).isin(pa.array(sorted(values), pa.string()))
+
+
 def _is_among(name: str, columns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, column) for column in columns)
 
@@ -227,7 +233,7 @@ def _condition(
     if not shadows:
         given.append(~pc.field("shadow"))
     if left_out:
-        given.append(~pc.field("journal").isin(pa.array(sorted(left_out), pa.string())))
+        given.append(~_is_one_of("journal", left_out))
     return reduce(and_, given) if given else None
 
 

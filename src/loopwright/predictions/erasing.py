@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from loopwright.core.clock import Clock
-from loopwright.errors import StoreUnavailable
+from loopwright.errors import StoreUnavailable, UsageError, did_you_mean
 from loopwright.predictions import compaction, concealing, delta, journal, labels, layout
+from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import Label
 from loopwright.predictions.layout import Kinds
 from loopwright.predictions.writing import CLOSE, is_closed
@@ -41,23 +43,43 @@ def erase(
     *,
     kinds: Kinds,
     clock: Clock,
+    declared: Collection[str] = (),
     wait_seconds: float = 30.0,
 ) -> Erased:
     """Erase what has all these values, written as text: `7` is the number and the text.
 
-    Asked again, it finds nothing. Raises `StoreUnavailable` when a file stays open for longer than `wait_seconds`;
-    what was erased until then is gone.
+    Only columns that name rows choose: those `declared` as key or time, and those of the keys in the log. Asked again,
+    it finds nothing. Raises `UsageError` for any other column, before anything is erased, and `StoreUnavailable` when
+    a file stays open for longer than `wait_seconds`; what was erased until then is gone.
     """
     root = workspace / journal.FOLDER
     fits = _fits(key, workspace)
     with compaction.held(root, loop, clock, wait_seconds):
         _closed(root, loop, clock, wait_seconds)
         compaction.take_up(root, loop, kinds)
+        _refuse_others(loop, key, {*declared, *_recorded(workspace, loop)})
         ids = {line.id for table in delta.tables(root, loop, shadows=True) for line in layout.lines(table)
                if fits({**line.row, **(line.key or {})})}  # fmt: skip
-        count = _erase_rows(root, loop, sorted(ids))
+        count = _erase_rows(root, loop, sorted(ids)) + _erase_aside(root, loop, fits)
     told = _erase_labels(workspace / labels.FOLDER, loop, lambda one: _is_of(one, ids, fits), clock, wait_seconds)
     return Erased(predictions=count, labels=told)
+
+
+def _recorded(workspace: Path, loop: str) -> set[str]:
+    """The columns that named rows and labels so far."""
+    table = delta.opened(workspace / journal.FOLDER, loop)
+    fields = [] if table is None else [field.name for field in table.schema().fields]
+    found = {unquote(name.removeprefix("key_").partition(":")[0]) for name in fields if name.startswith("key_")}
+    return found.union(*labels.newest(workspace, loop).by_key)
+
+
+def _refuse_others(loop: str, key: Mapping[str, str], known: set[str]) -> None:
+    for name in key:
+        if name not in known:
+            which = f"which has: {', '.join(sorted(known))}" if known else "which has none"
+            raise UsageError(
+                f"{name!r} is no key column of {loop}, {which}", where="--key", fix=did_you_mean(name, known)
+            )
 
 
 def _fits(key: Mapping[str, str], workspace: Path) -> Callable[[Mapping[str, Any]], bool]:
@@ -97,6 +119,23 @@ def _erase_rows(root: Path, loop: str, ids: list[str]) -> int:
     return count
 
 
+def _erase_aside(root: Path, loop: str, fits: Callable[[Mapping[str, Any]], bool]) -> int:
+    """From files that became no part of the table. Raises `StoreUnavailable` where one of them is columns."""
+    count = 0
+    for file in compaction.set_aside(root, loop):
+        if not file.name.startswith(file.stem.partition(".")[0] + journal.SUFFIX):
+            raise StoreUnavailable(
+                "a file that was set aside is columns, so not all is erased",
+                where=str(file),
+                fix="see what is wrong with it in the text beside it, and remove it",
+            )
+        found = _without(file, lambda line: fits({**line.row, **(line.key or {})}), Line)
+        if found:  # the reason may hold a value
+            file.with_name(f"{file.name}.txt").unlink(missing_ok=True)
+        count += found
+    return count
+
+
 def _is_of(label: Label, ids: set[str], fits: Callable[[Mapping[str, Any]], bool]) -> bool:
     return label.prediction_id in ids or bool(label.key and fits(label.key))
 
@@ -105,9 +144,9 @@ def _erase_labels(root: Path, loop: str, is_meant: Callable[[Label], bool], cloc
     return sum(_without(file, is_meant) for file in _closed(root, loop, clock, wait_seconds))
 
 
-def _without(file: Path, is_meant: Callable[[Label], bool]) -> int:
+def _without(file: Path, is_meant: Callable[[Any], bool], kind: Any = Label) -> int:
     """The file without some of its lines, in its place at one stroke. What is torn stays."""
-    decoder = msgspec.json.Decoder(Label)
+    decoder = msgspec.json.Decoder(kind)
     kept, count = [], 0
     for line in file.read_bytes().splitlines(keepends=True):
         try:

@@ -29,7 +29,7 @@ from loopwright.data.files import shown
 from loopwright.data.source import Query
 from loopwright.data.table import Table
 from loopwright.data.tables import Tables
-from loopwright.errors import Conflict, LoopwrightError, UsageError
+from loopwright.errors import Conflict, LoopwrightError, UsageError, did_you_mean
 from loopwright.pipeline.executor import LocalExecutor
 from loopwright.predictions import batch, partitions, splitting
 from loopwright.predictions.partitions import DONE, PARTS, Work
@@ -107,6 +107,8 @@ class Outcome:
     fragments: int
     resumed: int
     """Of the fragments, those that an earlier attempt had finished."""
+    is_repeated: bool = False
+    """Whether a table had these rows already, so that none was appended."""
 
 
 class Job:
@@ -141,12 +143,12 @@ class Job:
         return outcome
 
     def _run(self, staging: Path, identity: str) -> Outcome:
-        pieces, before = self._pieces, len(partitions.finished(staging))
+        pieces, before, is_repeated = self._pieces, len(partitions.finished(staging)), False
         if not self._is_in_place(identity):
             for name in (PARTS, DONE):
                 (staging / name).mkdir(exist_ok=True)
             rows = sum(self._scored(staging, pieces))
-            self._put_in_place(staging, identity, rows)
+            is_repeated = not self._put_in_place(staging, identity, rows)
         marks = partitions.finished(staging)
         return Outcome(
             batch=identity,
@@ -154,6 +156,7 @@ class Job:
             rows=sum(mark["rows"] for mark in marks.values()),
             fragments=len(pieces.fragments),
             resumed=before,
+            is_repeated=is_repeated,
         )
 
     def _scored(self, staging: Path, pieces: Pieces) -> list[int]:
@@ -175,20 +178,24 @@ class Job:
         finally:
             executor.close()
 
-    def _put_in_place(self, staging: Path, identity: str, rows: int) -> None:
+    def _put_in_place(self, staging: Path, identity: str, rows: int) -> bool:
+        """Whether it was not there before."""
         order, parts = self._order, sorted((staging / PARTS).glob("*.parquet"))
         if order.table is not None:
             about = {"version": self._version.number, "batch": identity, "predicted_at": self._around.clock.now()}
             frame = pl.scan_parquet(parts).with_columns(**{name: pl.lit(value) for name, value in about.items()})
-            declared = Table(order.table, time="predicted_at")
-            self._around.tables().append(declared, frame, batch_id=f"predict-{self._key}")
-        elif self._is_folder:
+            declared, tables = Table(order.table, time="predicted_at"), self._around.tables()
+            last = tables.current(order.table).version if order.table in tables.names() else -1
+            landed = tables.append(declared, frame, batch_id=f"predict-{self._key}")
+            return landed.version > last or rows == 0
+        if self._is_folder:
             assert order.path is not None
             about = {"batch": identity, "loop": order.loop, "version": self._version.number, "rows": rows}
             _swap(staging, order.path, about | {"digest": self._version.digest})
         else:
             assert order.path is not None
             batch.write((frame for part in parts for frame in _frames(part)), order.path)
+        return True
 
     def _is_in_place(self, identity: str) -> bool:
         """A folder that was moved to its place before the process died."""
@@ -212,17 +219,15 @@ class Job:
     @cached_property
     def _pieces(self) -> Pieces:
         order, schema = self._order, self._bundle.schema
-        expected = batch.expected(schema)
         if order.query is not None:
-            return splitting.of_query(Query(order.source, order.query), expected, self._staging / "query")
-        if self._is_table(order.source):
-            wanted = {*schema.key, *schema.names, *([order.by] if order.by else [])}
-            return splitting.of_table(self._around.tables(), order.source, wanted)
-        return splitting.of_files(order.source, expected)
-
-    def _is_table(self, source: str) -> bool:
-        is_name = Path(source).suffix == "" and "/" not in source
-        return is_name and source in self._around.tables().names()
+            query = Query(order.source, order.query)
+            found = splitting.of_query(query, batch.expected(schema), self._staging / "query")
+        else:
+            found = splitting.of_source(order.source, self._around.tables, schema, [order.by] if order.by else [])
+        if order.by is not None and order.by not in found.schema.names:
+            fix = did_you_mean(order.by, found.schema.names)
+            raise UsageError(f"the rows do not have the column {order.by!r}", where="--by", fix=fix)
+        return found
 
     @cached_property
     def _key(self) -> str:

@@ -1,22 +1,26 @@
 """How predictions lie in a table: one typed column for each of their values, whatever the versions of a loop took.
 
 A value stands in `row_<column>`, `key_<column>`, `probability_<class>`, `label` or `value`, in the type of the model's
-contract. Where a version has a column of another kind, that kind gets a column beside: `row_gate:string`. Each row says
-in `layout` which columns are its own, so that it is read back as it was, a missing value and a missing column apart.
+contract. Where a version has a column of another kind, that kind gets a column beside: `row_gate:string`. Of two names
+that differ in large and small letters alone, which Delta takes for one, the later is written with all its signs as in a
+URL: `row_%58`. Each row says in `layout` which columns are its own, so that it is read back as it was, a missing value
+and a missing column apart.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from loopwright.core.clock import moment_of
 from loopwright.predictions import columnar
 from loopwright.predictions.journal import Line
 
@@ -44,6 +48,9 @@ _FIXED = pa.schema(
     ]
 )
 """`journal` is the file that a row came from, `day` the day of its prediction in UTC."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FURTHEST = timedelta(hours=23, minutes=59)
+"""From UTC, of a zone."""
 _PARTS = ("row", "key", "probability", "label", "value")
 Kinds = Callable[[int], Mapping[str, str]]
 """The kinds of a version's columns, as far as they are known."""
@@ -102,8 +109,9 @@ def of_columns(facts: columnar.Facts, first: int, batch: pa.RecordBatch, file: s
 def assemble(pieces: Iterable[Piece], schema: pa.Schema | None = None) -> pa.Table:
     """One table of all pieces, which fits a table of `schema`."""
     kinds = {field.name: _kind_of(field) for field in schema or ()}
+    spelled = {name.lower(): name for name in kinds}
     return pa.concat_tables(
-        [_FIXED.empty_table(), *(_placed(piece, kinds) for piece in pieces)], promote_options="default"
+        [_FIXED.empty_table(), *(_placed(piece, kinds, spelled) for piece in pieces)], promote_options="default"
     )
 
 
@@ -155,10 +163,11 @@ def _mappings(table: pa.Table, columns: Mapping[str, str | None] | None) -> Sequ
 def _values(table: pa.Table, column: str | None) -> list[Any]:
     if column is None:
         return [None] * len(table)
+    kind = _kind_of(table.schema.field(column))
+    if kind == "time":
+        return [_written(value) for value in table[column].cast(pa.int64()).to_pylist()]
     values = table[column].to_pylist()
-    match _kind_of(table.schema.field(column)):
-        case "time":
-            return [value and value.isoformat().replace("+00:00", "Z") for value in values]
+    match kind:
         case "json":
             return [None if value is None else json.loads(value) for value in values]
         case "float":
@@ -166,11 +175,22 @@ def _values(table: pa.Table, column: str | None) -> list[Any]:
     return list(values)
 
 
-def _placed(piece: Piece, kinds: dict[str, str]) -> pa.Table:
-    """Each cell in a column of its kind; `kinds` learns of new ones."""
+def _written(microseconds: int | None) -> str | None:
+    """A time as text. One that no calendar has in UTC is told in a zone where one has it."""
+    if microseconds is None:
+        return None
+    with suppress(OverflowError):
+        return (_EPOCH + timedelta(microseconds=microseconds)).isoformat().replace("+00:00", "Z")
+    zone = timezone(_FURTHEST if microseconds < 0 else -_FURTHEST)
+    local = _EPOCH.replace(tzinfo=None) + (timedelta(microseconds=microseconds) + zone.utcoffset(None))
+    return local.replace(tzinfo=zone).isoformat()
+
+
+def _placed(piece: Piece, kinds: dict[str, str], spelled: dict[str, str]) -> pa.Table:
+    """Each cell in a column of its kind; `kinds` learns of new ones, and `spelled` how they are written."""
     columns, layout = dict(piece.fixed), dict[str, Any]()
     for cell in piece.cells:
-        column = None if cell.kind is None else _column(cell, kinds)
+        column = None if cell.kind is None else _column(cell, kinds, spelled)
         if column is not None:
             columns[column] = cell.array
         if cell.part in ("label", "value"):
@@ -182,13 +202,22 @@ def _placed(piece: Piece, kinds: dict[str, str]) -> pa.Table:
     return pa.table(columns)
 
 
-def _column(cell: Cell, kinds: dict[str, str]) -> str:
-    plain = cell.part if not cell.name else f"{cell.part}_{_safe(cell.name)}"
-    kind = str(cell.kind)
+def _column(cell: Cell, kinds: dict[str, str], spelled: dict[str, str]) -> str:
+    plain, kind = _spelling(cell, "", spelled), str(cell.kind)
     if kind != "json" and kinds.setdefault(plain, kind) == kind:
+        spelled[plain.lower()] = plain
         return plain
-    kinds[f"{plain}:{kind}"] = kind
-    return f"{plain}:{kind}"
+    column = _spelling(cell, f":{kind}", spelled)
+    kinds[column], spelled[column.lower()] = kind, column
+    return column
+
+
+def _spelling(cell: Cell, ending: str, spelled: Mapping[str, str]) -> str:
+    """The column's name, in signs of a URL where another is taken for the same."""
+    plain = (cell.part if not cell.name else f"{cell.part}_{_safe(cell.name)}") + ending
+    if spelled.get(plain.lower(), plain) == plain:
+        return plain
+    return f"{cell.part}_{''.join(f'%{byte:02X}' for byte in cell.name.encode())}{ending}"
 
 
 def _safe(name: str) -> str:
@@ -208,9 +237,20 @@ def _kind_of(field: pa.Field) -> str:
 
 
 def _fixed(lines: Sequence[Line], file: str) -> dict[str, pa.Array]:
-    made = {name: pa.array([getattr(one, name) for one in lines], _FIXED.field(name).type) for name in _FIXED.names[:8]}
-    days = pa.array([_day(line.at) for line in lines], pa.string())
+    made = {name: pa.array([getattr(one, name) for one in lines], _FIXED.field(name).type)
+            for name in _FIXED.names[:8] if name != "at"}  # fmt: skip
+    moments = [_made_at(line) for line in lines]
+    made["at"] = pa.array(moments, _FIXED.field("at").type)
+    days = pa.array([_day(at) for at in moments], pa.string())
     return {**made, "day": days, "journal": _repeated(file, len(lines), pa.string())}
+
+
+def _made_at(line: Line) -> datetime:
+    """When it was made. By its id, where what it says no calendar has in UTC. Raises `ValueError` for neither."""
+    try:
+        return line.at.astimezone(UTC)
+    except OverflowError:
+        return moment_of(line.id[:26])
 
 
 def _day(at: datetime) -> str:
@@ -267,7 +307,7 @@ def _made(values: Sequence[Any], kind: str) -> Sequence[Any]:
 def _moment(value: str) -> datetime:
     """Without a zone it is UTC, as the gateway reads it."""
     found = datetime.fromisoformat(value.upper())
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)  # or an overflow: it stays text
 
 
 def _typed(part: str, name: str, array: pa.Array) -> Cell:

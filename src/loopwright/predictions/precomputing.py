@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from loopwright.data.source import open_source
-from loopwright.errors import SchemaMismatch, UsageError
+from loopwright.errors import SchemaMismatch, UsageError, did_you_mean
 from loopwright.predictions import batch, by_key, splitting
 from loopwright.predictions.by_key import About, Array
 from loopwright.predictions.job import Surroundings
@@ -38,12 +38,11 @@ def precompute(loop: str, source: str, version: str, around: Surroundings) -> Ab
 
 
 def _frames(bundle: Bundle, source: str, around: Surroundings) -> Iterator[pl.DataFrame]:
-    expected = batch.expected(bundle.schema)
-    is_table = "/" not in source and "." not in source and source in around.tables().names()
-    if is_table:
-        pieces = splitting.of_table(around.tables(), source, {*bundle.schema.key, *bundle.schema.names})
-    else:
-        pieces = splitting.of_files(source, expected)
+    pieces = splitting.of_source(source, around.tables, bundle.schema)
+    for name in bundle.schema.key:
+        if name not in pieces.schema.names:
+            fix = did_you_mean(name, pieces.schema.names)
+            raise SchemaMismatch(f"the rows do not have the key column {name!r}", where=pieces.name, fix=fix)
     predictor = batch.scorer(bundle)
     for fragment in pieces.fragments:
         opened = open_source(splitting.opened(fragment, pieces.schema, around.tables, pieces.version))

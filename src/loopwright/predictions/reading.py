@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 _logger = logging.getLogger(__name__)
-find = finding.find
 
 
 @dataclass(frozen=True, slots=True)

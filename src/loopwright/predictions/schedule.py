@@ -55,6 +55,13 @@ class Schedule:
         self._last = newest(clock.now(), every) if last is None else last
         self._catch_up = catch_up
 
+    @property
+    def next_at(self) -> datetime:
+        """The due time that is met next: one that passed is met at once."""
+        now = self._clock.now()
+        found = due(self._last, now, self._every, catch_up=self._catch_up)
+        return found.at if found is not None else newest(max(now, self._last), self._every) + self._every
+
     def follow(self, meet: Callable[[Due], None], is_over: Callable[[], bool]) -> None:
         """Until it is over. What fails is logged, and its due time is not met again."""
         while not is_over():

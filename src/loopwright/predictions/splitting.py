@@ -6,6 +6,7 @@ for it can be read once only. Which fragments there are depends on the source al
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -19,9 +20,11 @@ import pyarrow.parquet as pq
 
 from loopwright.data import files, frames
 from loopwright.data.files import File
+from loopwright.data.schema import Schema
 from loopwright.data.source import Part, Query, Source, open_source
 from loopwright.data.tables import Tables
-from loopwright.errors import BadSource
+from loopwright.errors import BadSource, UsageError, did_you_mean
+from loopwright.predictions import batch
 
 FRAGMENT_ROWS = 1 << 20
 _STAGED = "rows.json"
@@ -54,6 +57,28 @@ class Pieces:
     """Of what it is read from: names, sizes and times of files, or the version of a table."""
     version: int | None = None
     """Of the table that fragments of `rows` are of."""
+
+
+def of_source(location: str, tables: Callable[[], Tables], schema: Schema, wanted: Collection[str] = ()) -> Pieces:
+    """Of the table of that name, with the columns of `schema`, its key and those `wanted`; else of files.
+
+    Raises `UsageError` where there is neither, and `BadSource`.
+    """
+    if "/" not in location and Path(location).suffix == "":
+        if location in tables().names():
+            return of_table(tables(), location, {*schema.key, *schema.names, *wanted})
+        if not _is_there(location):
+            known = tables().names()
+            fix = f"of the tables, {did_you_mean(location, known)}" if known else "there is no table; check the path"
+            raise UsageError("no such file, and no table of that name", where=location, fix=fix)
+    if not _is_there(location):
+        raise UsageError("no such file", where=files.shown(location), fix="check the path; a glob needs a *")
+    return of_files(location, batch.expected(schema))
+
+
+def _is_there(location: str) -> bool:
+    """Of a URL nothing is known yet."""
+    return "://" in location or Path(location).exists() or bool(glob.glob(location, recursive=True))  # noqa: PTH207 - may be absolute
 
 
 def of_files(location: str, expected: pa.Schema) -> Pieces:
@@ -180,8 +205,8 @@ def _gathered(source: Source) -> Iterator[pa.Table]:
     """In tables of so many rows; at least one."""
     waiting: list[pa.RecordBatch] = []
     is_first = True
-    for batch in source.batches():
-        waiting.append(batch)
+    for some in source.batches():
+        waiting.append(some)
         if sum(len(one) for one in waiting) >= FRAGMENT_ROWS:
             yield pa.Table.from_batches(waiting, schema=source.schema)
             waiting, is_first = [], False

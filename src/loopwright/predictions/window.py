@@ -21,6 +21,7 @@ from loopwright.predictions.batch import expected
 from loopwright.predictions.concealing import TAG
 
 _BATCH_ROWS = 8192
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def inputs(
@@ -82,9 +83,13 @@ def _batch(rows: Sequence[Mapping[str, Any]], contract: Schema, schema: pa.Schem
 
 
 def _moment(value: str) -> datetime:
-    """Without a zone it is UTC, as the gateway reads it."""
+    """Without a zone it is UTC, as the gateway reads it. The first or last there is for what no calendar has in UTC."""
     found = datetime.fromisoformat(value.upper())
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    try:
+        return aware.astimezone(UTC)
+    except OverflowError:
+        return _FIRST if aware.year == 1 else _LAST
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {"integer": int, "float": float, "time": _moment}

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from loopwright.data.schema import Schema
 from loopwright.gateway.decode import Problem, Problems
 from loopwright.gateway.refused import Refused, unfit
 
@@ -21,6 +22,9 @@ _ROW = "an object with a value for each column"
 _SCALAR = "text, a number of 64 bits, true, false or null"
 _LARGE = "a number of more than 64 bits"
 _GOT = {"got `array`": "an array", "got `object`": "an object"}
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+_ELSE = 1_000
+"""Values that a request may hold beside those of its rows."""
 _MOST_VALUES = 2_000_000
 """In a body with more of them, the column of a value that does not fit is not looked for."""
 
@@ -32,6 +36,52 @@ class Limits:
     body_bytes: int
     rows: int
     """Or labels."""
+
+
+def most_values(schema: Schema, rows: int) -> int:
+    """In a body of so many rows, at the most: what else a request says is short."""
+    return (rows + 16) * (len(schema.names) + len(schema.key) + 3) + _ELSE
+
+
+def most_objects(schema: Schema) -> int:
+    """In a body of a tensor a column, at the most: each may have parameters, and so may the outputs."""
+    return 4 * (len(schema.names) + len(schema.key) + 1) + 64
+
+
+def refuse_tensors(content: bytes, schema: Schema) -> None:
+    """Counts the tensors of a body, and makes none. Raises `Refused` for more than the model can have."""
+    most = most_objects(schema)
+    if content.count(b"{") > most and _outside(content, "{") > most:
+        raise Refused(
+            413, f"there are more inputs than the {len(schema.names):,} columns of the model", fix="send each once"
+        )
+
+
+def refuse_values(content: bytes, schema: Schema, rows: int) -> None:
+    """Counts the values of a body, JSON or CSV, and makes none of them. Raises `Refused` for what no rows can hold.
+
+    A comma in a text is none of them.
+    """
+    most = most_values(schema, rows)
+    if content.count(b",") > most and _outside(content, ",") > most:
+        columns = len(schema.names)
+        raise Refused(
+            413,
+            f"the body has more than {rows:,} rows, or more than the {columns:,} columns of the model",
+            fix="send fewer rows at once, or raise the setting max_rows",
+        )
+
+
+def _outside(content: bytes, sign: str) -> int:
+    """How often it stands outside of texts: behind an even number of quotes."""
+    import numpy as np
+
+    plain = _ESCAPED.sub(b"", content) if b"\\" in content else content
+    signs = np.frombuffer(plain, np.uint8)
+    found = signs == ord(sign)
+    if b'"' in plain:
+        found &= np.cumsum(signs == ord('"'), dtype=np.uint8) % 2 == 0
+    return int(np.count_nonzero(found))
 
 
 class _Raw(msgspec.Struct, frozen=True):
@@ -95,10 +145,10 @@ def _misfit(content: bytes, told: str, form: str) -> Refused:
     row = int(place[3] or 0)
     if place[2] == "labels":
         problem = Problem(row, place[4], value, place[1].replace("`", ""))
-        return unfit(Problems((problem,), is_all=False), "what a label is")
+        return unfit(Problems((problem,), is_all=False), "what a label is", fix=f"send {form}")
     column = _column(content, row, is_one=place[2] == "row") if place[5] else None
     problem = Problem(row, column, value, _SCALAR if place[5] else _ROW)
-    return unfit(Problems((problem,), is_all=False), "the model's columns")
+    return unfit(Problems((problem,), is_all=False), "the model's columns", fix=f"send {form}, of plain values")
 
 
 def _column(content: bytes, row: int, *, is_one: bool) -> str | None:

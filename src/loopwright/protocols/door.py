@@ -40,6 +40,8 @@ _ENCODER = msgspec.json.Encoder()
 _TYPE = "application/json; charset=utf-8"
 _KEY = "loopwright.key"
 """In the scope of a request: whose it is; None before the workspace has any key."""
+AUTHORITY = "loopwright.authority"
+"""In the scope of a request: the server that its target names, where it names one beside the header `Host`."""
 _GUARDED = "loopwright.guarded"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -90,7 +92,8 @@ class Door:
         hosts, origins = (_header(scope, name) for name in (b"host", b"origin"))
         local = (scope.get("server") or [None])[0]
         is_one = len(hosts) == 1 and len(origins) <= 1  # of two, others might go by the one, and we by the other
-        is_ours = scope["path"] in self._trusted or (is_one and self._entry.names.has(hosts[0], local))
+        told = [*hosts, scope[AUTHORITY]] if AUTHORITY in scope else hosts
+        is_ours = scope["path"] in self._trusted or all(self._entry.names.has(host, local) for host in told)
         if not is_one or not is_ours:
             fix = "ask for http://127.0.0.1, or name this host in the setting allowed_hosts"
             raise Refused(403, "this gateway does not go by that name", fix=fix)
@@ -131,18 +134,21 @@ def route(
     scope: access.Scope | None,
     sees_loops: bool = False,
     is_health: bool = False,
+    encodings: Sequence[str] = (),
 ) -> Guarded:
     """The only way to an endpoint. The loop of a path is its `{name}`.
 
     A path without one is not for keys that are limited to loops, unless the endpoint `sees_loops`: asks `may_see`, or
     `refuse_loop`, for each it touches. Without a scope a path is open, which only those in `OPEN` may be, and the one
-    that a platform chose to ask for health (`is_health`). Raises DeclarationError.
+    that a platform chose to ask for health (`is_health`). A body that is packed otherwise than in one of the
+    `encodings` is refused. Raises DeclarationError.
     """
     if (scope is None) != (is_health or path in OPEN):
         raise DeclarationError(f"the route {path} is {'open' if scope is None else 'not open'}", fix="see door.OPEN")
 
     async def guarded(request: Request) -> Response:
         _authorise(request, scope, sees_loops=sees_loops)
+        _refuse_packed(request, encodings)
         return await endpoint(request)
 
     made = Guarded(path, guarded, methods=list(methods), name=getattr(endpoint, "__name__", path))
@@ -193,6 +199,19 @@ def _authorise(request: Request, scope: access.Scope | None, *, sees_loops: bool
         authorise_loop(key, loop)
     elif key.loops and not sees_loops:
         raise Refused(403, f"the key {key.id} is for some loops, and this is of all", fix="use another key")
+
+
+def encoding(request: Request) -> str:
+    """What the body is packed with, such as gzip; nothing where it is plain."""
+    found = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    return "" if found == "identity" else found
+
+
+def _refuse_packed(request: Request, encodings: Sequence[str]) -> None:
+    found = encoding(request)
+    if found and found not in encodings:
+        fix = f"send it plain, or as {' or '.join(encodings)}" if encodings else "send it plain"
+        raise Refused(415, f"a body in the encoding {found[:80]!r} is not taken here", fix=fix)
 
 
 def _header(scope: Scope, name: bytes) -> list[str]:

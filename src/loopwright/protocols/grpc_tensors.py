@@ -31,6 +31,9 @@ _FIELDS: Mapping[str, str] = {
 """Where the values of a datatype stand; FP16 comes as raw bytes only."""
 
 
+_MOST_INPUTS = 10_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typed:
     """An input whose values came in the field of its datatype."""
@@ -53,6 +56,8 @@ class Typed:
 
 def inputs(asked: Any) -> list[Given]:
     """Those of a request: all raw, or none. Raises `Refused`."""
+    if len(asked.inputs) > _MOST_INPUTS:
+        raise Refused(413, f"there are more than {_MOST_INPUTS:,} inputs", fix="send each column once")
     raw = asked.raw_input_contents
     if not raw:
         return [

@@ -1,7 +1,8 @@
 """Predictions made at the edge, handed in once there is a network: each is taken once, however often it comes.
 
 The body is lines of JSON as the edge recorded them, gzipped or plain. All are taken or none: what cannot be read, or
-was made by a bundle that is no version of this workspace, refuses the body, with the line.
+was made by a bundle that is no version of this workspace, or is nothing that bundle could have been asked or have
+answered, refuses the body, with the line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import msgspec
 from starlette.requests import Request
@@ -26,7 +27,7 @@ from loopwright.core.stores import Stores
 from loopwright.core.version import Version
 from loopwright.data.schema import Schema
 from loopwright.errors import VersionNotFound
-from loopwright.gateway.decode import LISTED, Problem, Problems
+from loopwright.gateway.decode import LISTED, Problem, Problems, is_scalar
 from loopwright.gateway.refused import Refused, unfit
 from loopwright.predictions import finding, journal
 from loopwright.predictions.concealing import Concealer
@@ -34,7 +35,9 @@ from loopwright.predictions.journal import Journal, Line
 from loopwright.protocols import door
 from loopwright.protocols.bodies import Limits, too_many
 from loopwright.protocols.door import Answer, Guarded
+from loopwright.protocols.handed import Contract, wrong_moment
 from loopwright.protocols.work import at_work
+from loopwright.transform.manifest import MANIFEST, Manifest
 
 ARM = "edge"
 """Whatever the line says: it is no evidence in a comparison of versions."""
@@ -42,6 +45,7 @@ FORM = "lines of JSON as the edge recorded them"
 _DECODER = msgspec.json.Decoder(Line)
 _LOCK = ".handing-in"
 Conceal = Callable[[Schema], Concealer]
+Known: TypeAlias = tuple[Version, Contract, Concealer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +66,20 @@ class HandingIn:
         self._clock = clock
         self._limits = limits
         self._conceal = conceal
-        self._versions: dict[tuple[str, str], tuple[Version, Concealer] | None] = {}
+        self._versions: dict[tuple[str, str], Known | None] = {}
 
     def routes(self, pool: ThreadPoolExecutor) -> list[Guarded]:
         """The work is done in threads of the pool."""
 
         async def predictions(request: Request) -> Response:
             content = await door.body(request, self._limits.body_bytes)
-            is_gzip = request.headers.get("content-encoding", "") == "gzip"
-            return await at_work(pool, lambda: self._answer(request, content, is_gzip=is_gzip), is_slow=True)
+            is_gzip = door.encoding(request) == "gzip"
+            return await at_work(pool, lambda: self._answer(request, content, is_gzip=is_gzip))
 
-        return [door.route("/v1/predictions", predictions, ["POST"], scope=access.Scope.OPERATE, sees_loops=True)]
+        made = door.route(
+            "/v1/predictions", predictions, ["POST"], scope=access.Scope.OPERATE, sees_loops=True, encodings=("gzip",)
+        )
+        return [made]
 
     def take(self, content: bytes, check: Callable[[str], None], *, is_gzip: bool = False) -> Taken:
         """Record what is new. Raises `Refused`, `StoreUnavailable`, and what `check` does of a loop that whoever sends
@@ -103,8 +110,9 @@ class HandingIn:
             if len(problems) == LISTED:
                 break
         if problems:
-            raise unfit(Problems(tuple(problems), is_all=len(problems) < LISTED), "what a prediction is")
-        return dict(sorted(found.items(), key=lambda one: finding.parse(one[0]) or ("", 0)))
+            found_out = Problems(tuple(problems), is_all=len(problems) < LISTED)
+            raise unfit(found_out, "what a prediction is", fix=f"hand in {FORM}")
+        return dict(sorted(found.items(), key=lambda one: _place(one[0])))
 
     def _line(self, text: bytes, number: int, problems: list[Problem]) -> Line | None:
         try:
@@ -112,7 +120,7 @@ class HandingIn:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             problems.append(Problem(number, None, None, f"a prediction as it was recorded: {error}"))
             return None
-        wrong = _wrong(line)
+        wrong = _wrong(line) or wrong_moment(line, self._clock.now())
         if wrong is not None:
             problems.append(Problem(number, wrong[0], None, wrong[1]))
             return None
@@ -120,11 +128,15 @@ class HandingIn:
         if made is None:
             problems.append(Problem(number, "digest", line.digest[:64], "the digest of a version of this workspace"))
             return None
-        version, concealer = made
+        version, contract, concealer = made
+        wrong_values = contract.problems(line, number)
+        if wrong_values:
+            problems += wrong_values[: LISTED - len(problems)]
+            return None
         row, key = concealer.row(line.row), concealer.key(line.key)
         return msgspec.structs.replace(line, version=version.number, arm=ARM, row=row, key=key)
 
-    def _version(self, loop: str, digest: str) -> tuple[Version, Concealer] | None:
+    def _version(self, loop: str, digest: str) -> Known | None:
         """Remembered where there is one: it never changes."""
         if self._versions.get((loop, digest)) is None:
             stores = self._stores()
@@ -134,8 +146,10 @@ class HandingIn:
                 return None
             if version.digest != digest:
                 return None
+            manifest = Manifest.from_json(stores.blobs.read(version.files[MANIFEST]).decode())
             schema = Schema.from_json(stores.blobs.read(version.files["schema.json"]).decode())
-            self._versions[loop, digest] = (version, self._conceal(schema))
+            contract = Contract(schema, manifest.classes)
+            self._versions[loop, digest] = (version, contract, self._conceal(schema))
         return self._versions[loop, digest]
 
     def _record(self, lines: list[Line]) -> None:
@@ -174,6 +188,11 @@ def unpacked(content: bytes, limit: int) -> bytes:
     return found
 
 
+def _place(identity: str) -> finding.Place:
+    ulid, _, row = identity.partition(".")
+    return ulid, int(row)
+
+
 def _wrong(line: Line) -> tuple[str, str] | None:
     """The field, and what is expected there; None where all is well."""
     if finding.parse(line.id) is None:
@@ -184,10 +203,6 @@ def _wrong(line: Line) -> tuple[str, str] | None:
         return "at", "a time with its zone"
     if line.shadow:
         return "shadow", "nothing: shadows are not handed in"
-    if not all(map(_is_scalar, (*line.row.values(), *(line.key or {}).values()))):
+    if not all(map(is_scalar, (*line.row.values(), *(line.key or {}).values()))):
         return "row", "text, numbers of 64 bits, true, false and null"
     return None if (line.label is None) != (line.value is None) else ("label", "either label or value")
-
-
-def _is_scalar(value: Any) -> bool:
-    return value is None or isinstance(value, str | bool | float) or (type(value) is int and abs(value) < 2**63)

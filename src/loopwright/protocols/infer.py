@@ -16,9 +16,10 @@ from starlette.responses import Response
 from loopwright.gateway.answering import Read
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.typed import Misfit
+from loopwright.gateway.unit import is_unit
 from loopwright.predictions.journal import Line
 from loopwright.protocols import inference, tensors
-from loopwright.protocols.bodies import Limits
+from loopwright.protocols.bodies import Limits, most_objects, most_values
 from loopwright.protocols.plain import Plain
 from loopwright.protocols.tensors import Request, Tensor
 
@@ -55,18 +56,20 @@ class Infer(Plain):
         self._limits = limits
 
     def decoder(self, model: LoadedModel) -> _Reader:
-        return _Reader(model)
+        return _Reader(model, self._limits.rows)
 
     def read(self, decoder: _Reader, content: bytes) -> Inferring:
         """Raises `Misfit`, or an error of msgspec."""
+        if content.count(b",") > decoder.most_values or content.count(b"{") > decoder.most_objects:
+            raise Misfit  # where it is counted exactly
         asked = _REQUEST.decode(content)
         if asked.outputs:
             raise Misfit
         parameters = asked.parameters or {}
         unit = parameters.get("unit")
-        if parameters.get("binary_data_output") or not inference.is_unit(unit):
+        if parameters.get("binary_data_output") or not is_unit(unit):
             raise Misfit
-        return Inferring(decoder.rows(asked.inputs, self._limits.rows), unit, asked.id)  # type: ignore[arg-type]
+        return Inferring(decoder.rows(asked.inputs, self._limits.rows), unit, asked.id)
 
     def tell(self, read: Inferring, model: LoadedModel, lines: Sequence[Line]) -> bytes:
         return _ENCODE(inference.inferred(model, lines).told(read.identity))
@@ -75,7 +78,8 @@ class Infer(Plain):
 class _Reader:
     """Reads tensors as rows of one schema."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, most_rows: int) -> None:
+        self.most_values, self.most_objects = most_values(model.schema, most_rows), most_objects(model.schema)
         self._type = list.__class_getitem__(model.typed.row)
         self._takes = tensors.datatypes(model.schema)
         self._times = {column.name for column in model.schema.columns if column.kind == "time"}

@@ -11,10 +11,12 @@ from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.refused import Refused
 from loopwright.predictions.journal import Line
 from loopwright.protocols import tensors
+from loopwright.protocols.bodies import refuse_tensors, refuse_values
 from loopwright.protocols.tensors import Given, Wanted
 
 NAME = "loopwright"
 PLATFORM = "onnxruntime_onnx"
+_SMALL_BYTES = 4_096
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 """Of the repository the index; what is loaded is what is promoted."""
 
@@ -51,6 +53,13 @@ class Inference:
 
     def is_ready(self) -> bool:
         return any(state.served for state in self._gateway.states())
+
+    def refuse_large(self, loop: str, content: bytes, version: int | None) -> None:
+        """Looks at a body before anything is made of it. Raises `Refused`."""
+        if len(content) > _SMALL_BYTES:
+            schema = self._gateway.model(loop, version).schema
+            refuse_tensors(content, schema)
+            refuse_values(content, schema, self._most_rows)
 
     def infer(
         self, loop: str, version: int | None, inputs: Sequence[Given], wanted: Sequence[Wanted], unit: str | None
@@ -111,19 +120,3 @@ def version(text: str | None) -> int | None:
     if text and not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise Refused(404, f"{text[:20]!r} is no version", fix="a version is a number, such as 3")
     return int(text) if text else None
-
-
-def unit(parameters: Mapping[str, Any] | None) -> str | None:
-    """Whom it is for. Raises `Refused`."""
-    found = (parameters or {}).get("unit")
-    if not is_unit(found):
-        raise Refused(400, "the parameter unit is no text of 1 to 256 characters")
-    return found
-
-
-def is_unit(found: Any) -> bool:
-    """
-    >>> is_unit(None), is_unit("UA1545"), is_unit(""), is_unit(7)
-    (True, True, False, False)
-    """
-    return found is None or (isinstance(found, str) and 0 < len(found) <= 256)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from loopwright.core.clock import Clock
-from loopwright.gateway.decode import LISTED, Problem, Problems
+from loopwright.gateway.decode import LISTED, Problem, Problems, is_scalar
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.refused import Refused, unfit
 from loopwright.predictions import finding, journal, reading
@@ -169,13 +169,13 @@ class _Facts:
 
 def _form(row: int, told: Told) -> Iterator[Problem]:
     """What is wrong with a label, whatever its loop."""
-    if not _is_scalar(told.label):
+    if not _is_known(told.label):
         yield Problem(row, "label", None, "text, a number of 64 bits, true or false")
     if (told.prediction_id is None) == (told.key is None):
         yield Problem(row, None, None, "either prediction_id, or loop and key")
     if told.prediction_id is not None and finding.parse(told.prediction_id) is None:
         yield Problem(row, "prediction_id", told.prediction_id[:100], "an id as the answer gave it")
-    if told.key is not None and (not told.key or not all(map(_is_scalar, told.key.values()))):
+    if told.key is not None and (not told.key or not all(map(_is_known, told.key.values()))):
         yield Problem(row, "key", None, "an object of text, numbers, true or false")
     if told.key is not None and told.loop is None:
         yield Problem(row, "loop", None, "the name of the loop that the key belongs to")
@@ -211,11 +211,11 @@ def _key_kind(value: object) -> str:
 def _refuse(problems: Iterator[Problem]) -> None:
     listed = tuple(islice(problems, LISTED))
     if listed:
-        raise unfit(Problems(listed, is_all=next(problems, None) is None), "what a label is")
+        raise unfit(Problems(listed, is_all=next(problems, None) is None), "what a label is", fix=f"send {FORM}")
 
 
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | bool | float) or (type(value) is int and -(2**63) <= value < 2**63)
+def _is_known(value: Any) -> bool:
+    return value is not None and is_scalar(value)
 
 
 _NOUNS: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

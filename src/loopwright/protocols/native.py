@@ -14,12 +14,13 @@ from starlette.responses import Response
 from loopwright.gateway.answering import Read
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.typed import Misfit
+from loopwright.gateway.unit import LONGEST
 from loopwright.predictions.journal import Line
 from loopwright.protocols.bodies import Limits
 from loopwright.protocols.plain import Plain
 
 _ENCODE = msgspec.json.Encoder().encode
-_Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None
+_Unit = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)] | None
 _UNSET = msgspec.UNSET
 
 
@@ -83,11 +84,12 @@ class Native(Plain):
 
     def tell(self, read: Read, _model: LoadedModel, lines: Sequence[Line]) -> bytes:
         if read.is_one:
-            return _ENCODE(_One(_told(lines[0])))
-        return _ENCODE(_Many([_told(line) for line in lines]))
+            return _ENCODE(_One(prediction(lines[0])))
+        return _ENCODE(_Many([prediction(line) for line in lines]))
 
 
-def _told(line: Line) -> _Class | _Value:
+def prediction(line: Line) -> _Class | _Value:
+    """As every answer in JSON tells it."""
     recorded = _UNSET if line.recorded else False
     if line.value is not None:
         return _Value(line.id, line.version, line.arm, line.value, recorded)

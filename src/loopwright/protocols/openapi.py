@@ -8,10 +8,26 @@ from typing import Any
 from loopwright.gateway.example import example
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.served import State
-from loopwright.protocols import arrow, openapi_doors, shapes
-from loopwright.protocols.shapes import ERROR, NUMBER, TEXT, UNIT, WHOLE, Json, body, exactly, get, many, post, row
+from loopwright.protocols import arrow, handin, openapi_doors, shapes
+from loopwright.protocols.shapes import (
+    ERROR,
+    NUMBER,
+    TEXT,
+    UNIT,
+    WHOLE,
+    Json,
+    body,
+    exactly,
+    get,
+    many,
+    plain,
+    post,
+    row,
+    told_openly,
+)
 from loopwright.protocols.told import release
 
+_LABELS: Json = {"labels": [{"prediction_id": "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0", "label": True}]}
 _PREDICT_REFUSALS = ("400", "404", "408", "413", "422", "500", "503", "504")
 
 
@@ -69,9 +85,18 @@ def _fixed_paths(most: int) -> Json:
         "/v1/labels": {"post": _labels(most)},
         "/v1/loops": {"get": get("The loops that are served")},
         "/v1/loops/{name}": {"get": get("A loop, its route and its columns", ["name"], None, "404", "503")},
-        "/healthz": {"get": get("Whether the process lives")},
-        "/readyz": {"get": get("Whether a model answers", [], None, "503")},
+        "/v1/predictions": {"post": _handed_in()},
+        "/healthz": {"get": told_openly("Whether the process lives")},
+        "/readyz": {"get": told_openly("Whether a model answers", "503")},
+        "/metrics": {"get": {"summary": "The numbers of all workers, for Prometheus"} | plain()},
     }
+
+
+def _handed_in() -> Json:
+    lines = body(TEXT | {"description": handin.FORM}, kind="text/plain")
+    answer = exactly(dict.fromkeys(("accepted", "known"), WHOLE))
+    found = post("Hand in what an edge recorded", lines, body(answer), "400", "408", "413", "422", "503")
+    return found | {"operationId": "hand_in"}
 
 
 def _labels(most: int) -> Json:
@@ -81,5 +106,5 @@ def _labels(most: int) -> Json:
     of_key = exactly({"loop": TEXT, "key": keys, "label": scalar})
     asked = exactly({"labels": many({"oneOf": [of_prediction, of_key]}, most), "origin": TEXT}, ["labels"])
     answer = exactly(dict.fromkeys(("accepted", "unknown", "unmatched"), WHOLE))
-    found = post("Tell what came true", body(asked, {"labels": []}), body(answer), "400", "408", "413", "422", "503")
+    found = post("Tell what came true", body(asked, _LABELS), body(answer), "400", "408", "413", "422", "503")
     return found | {"operationId": "label"}

@@ -10,7 +10,22 @@ from typing import Any
 from loopwright.gateway.example import example
 from loopwright.gateway.model import LoadedModel
 from loopwright.protocols import scoring, tensors
-from loopwright.protocols.shapes import SCALAR, TEXT, UNIT, UNRECORDED, WHOLE, Json, body, exactly, get, many, post, row
+from loopwright.protocols.shapes import (
+    SCALAR,
+    TEXT,
+    UNIT,
+    UNRECORDED,
+    WHOLE,
+    Json,
+    body,
+    exactly,
+    get,
+    many,
+    plain,
+    post,
+    row,
+    told_openly,
+)
 
 _FLAG: Json = {"type": "boolean"}
 _BESIDE = 8
@@ -35,8 +50,8 @@ def _v2_paths() -> Json:
     asked = body(exactly({"ready": _FLAG}, []), {"ready": True})
     found = {
         "/v2": {"get": get("The server, in the Open Inference Protocol")},
-        "/v2/health/live": {"get": get("Whether the process lives")},
-        "/v2/health/ready": {"get": get("Whether a model answers", [], None, "400")},
+        "/v2/health/live": {"get": told_openly("Whether the process lives")},
+        "/v2/health/ready": {"get": told_openly("Whether a model answers", "400")},
         "/v2/models": {"get": get("The models by name")},
         "/v2/repository/index": {"post": post("The models and their versions", asked, body(many(index)), "400", "413")},
     }
@@ -81,9 +96,9 @@ def _tensor(inputs: Sequence[Mapping[str, Any]]) -> Json:
 
 def _platform_paths(models: Mapping[str, LoadedModel], most: int) -> Json:
     found: Json = {
-        "/ping": {"get": get("Whether the platform's loop answers", [], None, "503")},
-        "/health": {"get": get("The same", [], None, "503")},
-        "/version": {"get": {"summary": "The release"} | _plain()},
+        "/ping": {"get": told_openly("Whether the platform's loop answers", "503")},
+        "/health": {"get": told_openly("The same", "503")},
+        "/version": {"get": {"summary": "The release"} | plain()},
     }
     if len(models) == 1:  # of several, the one that is asked is a setting
         found["/invocations"] = {"post": _invocations(next(iter(models.values())), most)}
@@ -115,7 +130,3 @@ def _csv(shown: Mapping[str, Any]) -> str:
     file = io.StringIO()
     csv.writer(file, lineterminator="\n").writerows([shown.keys(), shown.values()])
     return file.getvalue()
-
-
-def _plain() -> Json:
-    return {"responses": {"200": {"description": "answered", "content": body(TEXT, kind="text/plain")}}}

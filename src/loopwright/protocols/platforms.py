@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,11 +21,12 @@ from loopwright.core.access import Scope
 from loopwright.errors import SettingsError
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.refused import Refused
+from loopwright.gateway.unit import unit_of
 from loopwright.predictions.journal import Line
-from loopwright.protocols import door, scoring, told
+from loopwright.protocols import door, native, scoring, told
 from loopwright.protocols.bodies import Limits
 from loopwright.protocols.door import Answer, Guarded
-from loopwright.protocols.work import at_work, is_small
+from loopwright.protocols.work import Desk
 
 Host = Literal["sagemaker", "vertex"]
 
@@ -64,10 +64,10 @@ class Platform:
 class Platforms:
     """The endpoints of the contracts."""
 
-    def __init__(self, gateway: Gateway, limits: Limits, pool: ThreadPoolExecutor, platform: Platform) -> None:
+    def __init__(self, gateway: Gateway, limits: Limits, desk: Desk, platform: Platform) -> None:
         self._gateway = gateway
         self._limits = limits
-        self._pool = pool
+        self._desk = desk
         self._platform = platform
 
     async def ping(self, request: Request) -> Response:
@@ -84,7 +84,7 @@ class Platforms:
 
     async def invocations(self, request: Request) -> Response:
         content = await door.body(request, self._limits.body_bytes)
-        return await at_work(self._pool, lambda: self._invoked(request, content), is_slow=not is_small(content))
+        return await self._desk.answer(lambda: self._invoked(request, content))
 
     def routes(self, others: Sequence[Guarded] = ()) -> list[Guarded]:
         """Raises `SettingsError` where what the platform is trusted with is the path of one of the `others`."""
@@ -112,7 +112,7 @@ class Platforms:
         door.refuse_loop(request, loop)
         schema = self._gateway.model(loop).schema
         asked = scoring.read(content, request.headers.get("content-type", ""), schema, self._limits.rows)
-        lines = self._gateway.predict(loop, asked.rows, _unit(asked.parameters))
+        lines = self._gateway.predict(loop, asked.rows, unit_of(asked.parameters.get("unit")))
         if request.headers.get("accept", "").partition(";")[0].strip().lower() == scoring.CSV:
             return Response(_csv(lines), media_type=scoring.CSV)
         return Answer(
@@ -136,21 +136,10 @@ class Platforms:
         )
 
 
-def _unit(parameters: Mapping[str, Any]) -> str | None:
-    unit = parameters.get("unit")
-    if unit is not None and not (isinstance(unit, str) and 0 < len(unit) <= 256):
-        raise Refused(422, "the parameter unit is no text of 1 to 256 characters")
-    return unit
-
-
 def _told(line: Line, *, is_full: bool) -> Any:
-    short = line.label if line.value is None else line.value
-    if not is_full:
-        return short
-    shared = {"id": line.id, "version": line.version, "arm": line.arm}
-    if line.value is not None:
-        return shared | {"value": line.value}
-    return shared | {"label": line.label, "probabilities": line.probabilities}
+    if is_full:
+        return native.prediction(line)
+    return line.label if line.value is None else line.value
 
 
 def _csv(lines: Sequence[Line]) -> bytes:

@@ -6,13 +6,14 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from loopwright.data.schema import Column, Kind, Schema
 from loopwright.gateway.refused import Refused
-from loopwright.protocols.bodies import Scalar, parsed, refuse_too_many, too_many
+from loopwright.protocols.bodies import Scalar, parsed, refuse_too_many, refuse_values, too_many
 
 JSON, CSV, LINES = "application/json", "text/csv", ("application/jsonlines", "application/x-ndjson")
 FORM = '{"dataframe_split": {"columns": [...], "data": [[...]]}}, or dataframe_records, inputs, instances'
@@ -58,8 +59,10 @@ def read(content: bytes, content_type: str, schema: Schema, most_rows: int) -> A
     if kind == JSON or kind.endswith("+json"):
         return _json(content, schema, most_rows)
     if kind == CSV:
+        refuse_values(content, schema, most_rows)
         return Asked(rows=_csv(content, schema, most_rows), parameters={})
     if kind in LINES:
+        refuse_values(content, schema, most_rows)
         return Asked(rows=_lines(content, most_rows), parameters={})
     raise Refused(415, f"{content_type[:80]!r} is not read here", fix=f"send {JSON}, {CSV} or {LINES[0]}")
 
@@ -67,6 +70,7 @@ def read(content: bytes, content_type: str, schema: Schema, most_rows: int) -> A
 def _json(content: bytes, schema: Schema, most_rows: int) -> Asked:
     for name in ("dataframe_records", "inputs", "instances"):
         refuse_too_many(content, name, most_rows)
+    refuse_values(content, schema, most_rows)
     body: Body = parsed(content, _BODY, FORM)
     given = [one for one in _FORMS if getattr(body, one) is not None]
     if len(given) != 1:
@@ -119,7 +123,7 @@ def _named(row: Sequence[Any], names: Sequence[str], place: str) -> dict[str, An
 
 
 def _lines(content: bytes, most_rows: int) -> list[Any]:
-    lines = [line for line in content.splitlines() if line.strip()]
+    lines = list(islice((line for line in io.BytesIO(content) if line.strip()), most_rows + 1))
     if len(lines) > most_rows:
         raise too_many(most_rows)
     if not lines:
@@ -132,7 +136,8 @@ def _lines(content: bytes, most_rows: int) -> list[Any]:
 def _csv(content: bytes, schema: Schema, most_rows: int) -> list[Any]:
     """The first line names the columns, unless it is no name of any: then each line has them all, in their order."""
     try:
-        lines = [line for line in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True) if line]
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        lines = list(islice((line for line in reader if line), most_rows + 2))
     except (UnicodeDecodeError, csv.Error) as error:
         raise Refused(
             400, f"the body is no CSV: {error}", fix="send UTF-8, with a line that names the columns"
@@ -157,6 +162,10 @@ def _value(text: str, column: Column | None) -> Any:
         return text or None
     if text == "" and (column.missing or column.kind != "string"):
         return None
+    if column.kind in ("integer", "float") and (
+        "_" in text or not text.isascii()
+    ):  # Python reads 8_0 as 80, and ٣ as 3
+        return text
     try:
         return _VALUES[column.kind](text.strip())
     except (ValueError, KeyError):

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from loopwright.data.schema import Column, Kind, Schema
+from loopwright.gateway.unit import LONGEST
 
 Json = dict[str, Any]
 TEXT: Json = {"type": "string"}
 NUMBER: Json = {"type": "number"}
 WHOLE: Json = {"type": "integer"}
 SCALAR: Json = {"type": ["string", "number", "boolean", "null"]}
-UNIT: Json = {"type": "string", "minLength": 1, "maxLength": 256, "description": "whom it is for; keeps its arm"}
+UNIT: Json = {"type": "string", "minLength": 1, "maxLength": LONGEST, "description": "whom it is for; keeps its arm"}
 UNRECORDED: Json = {"const": False, "description": "there where the predictions are not in the log"}
 _TYPES: Mapping[Kind, Json] = {
     "string": {"type": "string"},
@@ -67,6 +68,11 @@ def get(summary: str, names: Sequence[str] = (), answer: Json | None = None, *re
     return {"summary": summary} | named(names) | responses(body(answer or {"type": "object"}), *refusals)
 
 
+def told_openly(summary: str, *refusals: str) -> Json:
+    """An operation that answers whoever asks; it refuses only names that are not the gateway's own."""
+    return {"summary": summary, "security": []} | responses(body({"type": "object"}), *refusals, keys=("403",))
+
+
 def post(summary: str, asked: Json, answer: Json, *refusals: str, names: Sequence[str] = ()) -> Json:
     """An operation that takes a body."""
     taken = {"requestBody": {"required": True, "content": asked}}
@@ -78,12 +84,16 @@ def named(names: Sequence[str]) -> Json:
     return {"parameters": parameters} if parameters else {}
 
 
-def responses(answer: Json, *refusals: str) -> Json:
+def responses(answer: Json, *refusals: str, keys: Sequence[str] = ("401", "403", "429")) -> Json:
+    """`keys` are the refusals of who shows no good key, or asks for another name."""
     refused = {"description": "refused", "content": body({"$ref": "#/components/schemas/Error"})}
-    asked = {"401": refused, "403": refused, "429": refused}
-    return {
-        "responses": {"200": {"description": "answered", "content": answer}} | asked | dict.fromkeys(refusals, refused)
-    }
+    answered = {"200": {"description": "answered", "content": answer}}
+    return {"responses": answered | dict.fromkeys((*keys, *refusals), refused)}
+
+
+def plain() -> Json:
+    """The answer of an operation that tells plain text."""
+    return responses(body(TEXT, kind="text/plain"))
 
 
 _PROBLEM = exactly({"row": WHOLE, "column": _MAYBE, "value": {}, "expected": TEXT})

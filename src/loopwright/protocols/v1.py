@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,12 +14,12 @@ from loopwright.core.access import Scope
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.refused import Refused
 from loopwright.gateway.served import State
-from loopwright.predictions.journal import Line
-from loopwright.protocols import arrow, door, inference, labelling, openapi, told
-from loopwright.protocols.bodies import Limits, Scalar, parsed
+from loopwright.gateway.unit import unit_of
+from loopwright.protocols import arrow, door, inference, labelling, native, openapi, told
+from loopwright.protocols.bodies import Limits, Scalar, parsed, refuse_values
 from loopwright.protocols.door import Answer, Guarded
 from loopwright.protocols.labelling import Labelling
-from loopwright.protocols.work import at_work, is_small
+from loopwright.protocols.work import Desk, at_work
 
 FORM = '{"row": {...}} or {"rows": [{...}, ...]}'
 
@@ -40,21 +40,25 @@ _LABELS = msgspec.json.Decoder(labelling.Body)
 class Api:
     """The endpoints of version 1."""
 
-    def __init__(self, gateway: Gateway, labels: Labelling, limits: Limits, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, gateway: Gateway, labels: Labelling, limits: Limits, desk: Desk, aside: ThreadPoolExecutor
+    ) -> None:
+        """Predictions are answered at the `desk`; labels are taken `aside`, so that neither waits for the other."""
         self._gateway = gateway
         self._labels = labels
         self._limits = limits
-        self._pool = pool
+        self._desk = desk
+        self._aside = aside
 
     async def predict(self, request: Request) -> Response:
+        content, name = await door.body(request, self._limits.body_bytes), request.path_params["name"]
         if arrow.is_asked(request.headers.get("content-type", "")):
-            return await self._work(request, lambda content: self._predict_columns(request, content), is_slow=True)
-        return await self._work(
-            request, lambda content: answer(self._gateway, self._limits, request.path_params["name"], content)
-        )
+            return await self._desk.answer(lambda: self._predict_columns(request, content))
+        return await self._desk.answer(lambda: answer(self._gateway, self._limits, name, content))
 
     async def labels(self, request: Request) -> Response:
-        return await self._work(request, lambda content: self._take_labels(request, content), is_slow=True)
+        content = await door.body(request, self._limits.body_bytes)
+        return await at_work(self._aside, lambda: self._take_labels(request, content))
 
     async def loops(self, request: Request) -> Response:
         return Answer({"loops": [told.state(state) for state in self._seen(request)]})
@@ -71,7 +75,8 @@ class Api:
         return Answer({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """Ready when a model answers; the loops that are not served are named, where no key is asked for.
+        """Ready when a model answers; where no key is asked for, the loops that are not served are named, and those
+        that older versions answer, for the newest route cannot be followed.
 
         Degraded is ready: who cannot write predictions must still be asked, or would never learn that it can again.
         """
@@ -84,7 +89,10 @@ class Api:
         told: dict[str, Any] = {"status": "ready"}
         if degraded := self._degraded(states):
             told["degraded"] = degraded
-        return Answer(told | ({} if door.is_guarded(request) else {"unserved": unserved}))
+        if not door.is_guarded(request):
+            stale = [state.loop for state in states if state.served is not None and state.fault is not None]
+            told |= {"unserved": unserved} | ({"stale": stale} if stale else {})
+        return Answer(told)
 
     async def document(self, request: Request) -> Response:
         return Answer(openapi.document(self._seen(request), self._limits.rows))
@@ -103,22 +111,18 @@ class Api:
 
     def _degraded(self, states: Sequence[State]) -> list[str]:
         """What is not as it should be, while answers are given."""
-        stale = any(state.served is not None and state.fault is not None for state in states)
-        return ["journal"] * self._gateway.health().is_degraded + ["models"] * stale
+        is_faulty = any(state.fault is not None for state in states)
+        return ["journal"] * self._gateway.health().is_degraded + ["models"] * is_faulty
 
     def _seen(self, request: Request) -> list[State]:
         """The loops that the request's key is for."""
         return [state for state in self._gateway.states() if door.may_see(request, state.loop)]
 
-    async def _work(self, request: Request, answer: Callable[[bytes], Response], *, is_slow: bool = False) -> Response:
-        content = await door.body(request, self._limits.body_bytes)
-        return await at_work(self._pool, lambda: answer(content), is_slow=is_slow or not is_small(content))
-
     def _predict_columns(self, request: Request, content: bytes) -> Response:
         """Rows as Arrow; the unit and the version stand in the query."""
         asked, rows = request.query_params, arrow.read(content, self._limits.rows)
         version = inference.version(asked.get("version"))
-        found = self._gateway.predict_columns(request.path_params["name"], rows, _unit(asked.get("unit")), version)
+        found = self._gateway.predict_columns(request.path_params["name"], rows, unit_of(asked.get("unit")), version)
         return Response(arrow.written(found), media_type=arrow.TYPE)
 
     def _take_labels(self, request: Request, content: bytes) -> Answer:
@@ -128,9 +132,11 @@ class Api:
 
 def answer(gateway: Gateway, limits: Limits, loop: str, content: bytes) -> Answer:
     """To a body that asks for predictions. Raises `Refused`, `StoreUnavailable`."""
+    if content.count(b",") > limits.rows:
+        refuse_values(content, gateway.model(loop).schema, limits.rows)
     body = parsed(content, _BODY, FORM, many="rows", limits=limits)
-    lines = gateway.predict(loop, _rows(body), _unit(body.unit))
-    predictions = [_told(line) for line in lines]
+    lines = gateway.predict(loop, _rows(body), unit_of(body.unit))
+    predictions = [native.prediction(line) for line in lines]
     return Answer({"predictions": predictions} if body.row is msgspec.UNSET else {"prediction": predictions[0]})
 
 
@@ -142,19 +148,3 @@ def _rows(body: Body) -> Sequence[Any]:
     if not body.rows:
         raise Refused(422, "rows is empty: there is nothing to predict", fix=f"send {FORM}")
     return body.rows
-
-
-def _unit(unit: str | None) -> str | None:
-    if unit is not None and not 0 < len(unit) <= 256:
-        raise Refused(
-            422, f"unit has {len(unit)} characters", fix="name the unit in 1 to 256 characters, or leave it out"
-        )
-    return unit
-
-
-def _told(line: Line) -> dict[str, Any]:
-    shared = {"id": line.id, "version": line.version, "arm": line.arm}
-    beside = {} if line.recorded else {"recorded": False}
-    if line.value is not None:
-        return shared | {"value": line.value} | beside
-    return shared | {"label": line.label, "probabilities": line.probabilities} | beside

@@ -8,7 +8,6 @@ request go to one version.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -19,12 +18,13 @@ from loopwright.core.access import Scope
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.refused import Refused
+from loopwright.gateway.unit import unit_of
 from loopwright.protocols import binary, door, inference, told
 from loopwright.protocols.bodies import Limits, parsed
 from loopwright.protocols.door import Answer, Endpoint, Guarded
 from loopwright.protocols.inference import Inference, Inferred
 from loopwright.protocols.tensors import Request, given
-from loopwright.protocols.work import at_work, is_small
+from loopwright.protocols.work import Desk
 
 _REQUEST = msgspec.json.Decoder(Request)
 _FORM = '{"inputs": [{"name": "...", "shape": [1], "datatype": "FP32", "data": [1.5]}, ...]}'
@@ -43,11 +43,11 @@ _INDEX = msgspec.json.Decoder(Index)
 class V2:
     """The endpoints of the protocol."""
 
-    def __init__(self, gateway: Gateway, limits: Limits, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, gateway: Gateway, limits: Limits, desk: Desk) -> None:
         self._gateway = gateway
         self._inference = Inference(gateway, limits.rows)
         self._limits = limits
-        self._pool = pool
+        self._desk = desk
 
     async def server(self, _request: requests.Request) -> Response:
         return Answer({"name": inference.NAME, "version": told.release(), "extensions": inference.EXTENSIONS})
@@ -83,10 +83,8 @@ class V2:
     async def infer(self, request: requests.Request) -> Response:
         content = await door.body(request, self._limits.body_bytes)
         loop, header = request.path_params["name"], request.headers.get(binary.HEADER)
-        return await at_work(
-            self._pool,
-            lambda: answer(self._inference, loop, content, header=header, version=_version(request)),
-            is_slow=not is_small(content),
+        return await self._desk.answer(
+            lambda: answer(self._inference, loop, content, header=header, version=_version(request))
         )
 
     def routes(self) -> list[Guarded]:
@@ -113,8 +111,9 @@ def answer(
     """To a body that asks for inference; `header` where tensors come behind it as bytes. Raises `Refused`,
     `StoreUnavailable`."""
     text, packed = (content, memoryview(b"")) if header is None else binary.split(content, header)
+    asked_of.refuse_large(loop, text, version)
     asked: Request = parsed(text, _REQUEST, _FORM)
-    unit = inference.unit(asked.parameters)
+    unit = unit_of((asked.parameters or {}).get("unit"))
     return _response(asked, asked_of.infer(loop, version, given(asked.inputs, packed), asked.outputs or (), unit))
 
 

@@ -182,14 +182,14 @@ def _told(run: Run, executions: Sequence[Execution]) -> RunTold:
         environment=lease.environment if lease else None,
         git_commit=lease.git_commit if lease else None,
         git_diff=lease.git_diff if lease else None,
-        steps=tuple(map(_step, executions)),
+        steps=tuple(_step(run, execution) for execution in executions),
     )
 
 
-def _step(execution: Execution) -> StepTold:
+def _step(run: Run, execution: Execution) -> StepTold:
     return StepTold(
         step=execution.step,
-        status=execution.status.value,
+        status=run.status_of(execution),
         reused_from=execution.reused_from,
         output=execution.output,
     )

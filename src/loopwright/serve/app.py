@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from loopwright.errors import StoreError
 from loopwright.gateway.gateway import Gateway
+from loopwright.gateway.lanes import Patience
 from loopwright.gateway.note import Tracer
 from loopwright.gateway.refused import Refused
 from loopwright.protocols import door
@@ -25,7 +26,7 @@ from loopwright.protocols.platforms import Platform, Platforms
 from loopwright.protocols.v1 import Api
 from loopwright.protocols.v2 import V2
 from loopwright.protocols.watching import Watching
-from loopwright.protocols.work import WORKERS
+from loopwright.protocols.work import WORKERS, Desk
 from loopwright.serve.waking import Waking
 
 
@@ -39,18 +40,20 @@ def create(
     operations: Operations | None = None,
     tracer: Tracer | None = None,
     handing_in: HandingIn | None = None,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
 ) -> Starlette:
     """The application, for any ASGI server. The gateway follows the route table by itself, the guard the keys.
 
     Without `operations` nothing is counted, and nobody tells it.
     """
-    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="predict")
-    api = Api(gateway, labels, limits, pool)
+    desk = Desk("predict", clock=gateway.clock, patience=patience)
+    aside = ThreadPoolExecutor(WORKERS, thread_name_prefix="aside")
+    api = Api(gateway, labels, limits, desk, aside)
     hosted = platform or Platform()
-    routes = [*api.routes(), *V2(gateway, limits, pool).routes()]
-    routes += handing_in.routes(pool) if handing_in is not None else []
+    routes = [*api.routes(), *V2(gateway, limits, desk).routes()]
+    routes += handing_in.routes(aside) if handing_in is not None else []
     routes += operations.routes() if operations is not None else []
-    routes += Platforms(gateway, limits, pool, hosted).routes(routes)
+    routes += Platforms(gateway, limits, desk, hosted).routes(routes)
 
     guarding = Middleware(door.Door, entry, door.opened(routes), hosted.trusted)
     middleware = [guarding, Middleware(Waking, gateway, hosted.loop)]
@@ -63,7 +66,8 @@ def create(
     @asynccontextmanager
     async def life(_app: Starlette) -> AsyncIterator[None]:
         yield
-        pool.shutdown()
+        desk.stop()
+        aside.shutdown()
 
     app = Starlette(
         routes=routes,

@@ -24,8 +24,9 @@ from loopwright.gateway.guard import Unverified
 from loopwright.gateway.lanes import Lanes
 from loopwright.gateway.note import Tracer
 from loopwright.gateway.refused import Refused
-from loopwright.protocols.door import Entry, is_here
+from loopwright.protocols.door import AUTHORITY, Entry, is_here
 from loopwright.protocols.watching import TRACED
+from loopwright.serve import framing
 
 _NAME = rb"([a-z][a-z0-9_-]{0,63})"
 _PATHS = {
@@ -34,17 +35,16 @@ _PATHS = {
 }
 """Of the requests for predictions, by the form in which they come."""
 _SINGLE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-length")
-_ODD = frozenset((b"expect", b"upgrade", b"transfer-encoding", b"content-encoding", b"inference-header-content-length"))
+_ODD = frozenset((b"expect", b"transfer-encoding", b"content-encoding", b"inference-header-content-length"))
 _JSON = b"application/json"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _SWEEP_SECONDS = 1.0
 _MOST_HEADS = 1024
 _MOST_HEAD_BYTES = 65_536
-_MOST_BEHIND = 8
-"""Requests that came with one whose length is not known, and wait behind it."""
 _END = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
+_AUTHORITY = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)", re.IGNORECASE)
+"""Of a target that names a server, as those of proxies do."""
 _Asked: TypeAlias = tuple[str, Form]
 """The loop that is asked for predictions, and how."""
 _CROWDED = 0.8
@@ -184,8 +184,8 @@ class Connection(HttpToolsProtocol):
         """The parser is in no request."""
         self._part = self._held = b""
         """Of a head that is not whole yet; and what came before it could be read."""
-        self._left: int | None = None
-        """Bytes that the request which comes in lacks; None where that is not known."""
+        self._body: framing.Body = framing.Sized(0)
+        """Of the request that comes in: the parser is never given more than that one."""
         self._is_due = False
         self._heads: dict[bytes, _Known] = {}
         self._shown: str | None = None
@@ -272,23 +272,34 @@ class Connection(HttpToolsProtocol):
                 self.send_400_response("The head of the request is too long.")
             return b""
         self._part = b""
-        known = self._heads.get(data[:end])
-        length = known.length if known is not None else _length(data[:end])
-        cut = len(data) if length is None else end + length
-        if known is not None and len(data) >= cut and self._repeat(known, data[end:cut]):
-            return data[cut:]
-        self._left = None if length is None else max(0, cut - len(data))
-        count = self._count
-        super().data_received(data[:cut])
-        if self._count == count + 1 and self._is_between:
-            self._remember(data[:cut], end)
-        return data[cut:]
+        head, rest = data[:end], data[end:]
+        known = self._heads.get(head)
+        if known is not None and len(rest) >= known.length and self._repeat(known, rest[: known.length]):
+            return rest[known.length :]
+        return self._take_head(head, rest)
 
-    def _take_body(self, data: bytes) -> bytes:
-        cut = self._left or len(data)
-        super().data_received(data[:cut])
-        if self._left:
-            self._left = max(0, self._left - cut)
+    def _take_head(self, head: bytes, rest: bytes) -> bytes:
+        """A head that is not known by heart goes to the parser."""
+        try:
+            self._body = framing.body(head)
+        except ValueError as error:
+            self.send_400_response(str(error))
+            return b""
+        count = self._count
+        behind = self._take_body(rest, framing.plain(head))
+        if self._count == count + 1:
+            self._remember(head)
+        return behind
+
+    def _take_body(self, data: bytes, head: bytes = b"") -> bytes:
+        try:
+            given, cut = self._body.take(data)
+        except ValueError as error:
+            self.send_400_response(str(error))
+            return b""
+        super().data_received(head + given)
+        if self._is_between != self._body.is_done and not self.transport.is_closing():
+            self.send_400_response("The request does not end where it says.")
         return data[cut:]
 
     def _repeat(self, known: _Known, content: bytes) -> bool:
@@ -300,19 +311,17 @@ class Connection(HttpToolsProtocol):
         self._begin(HotCall(self, known.asked, content, self._seen_at, keep_alive=True))
         return True
 
-    def _remember(self, data: bytes, end: int) -> None:
-        """The head of a hot request that came in one piece, and nothing else with it."""
+    def _remember(self, head: bytes) -> None:
+        """The head of a hot request that came in one piece."""
         call = self.cycle
         if self.hub.tracer is not None:
             return  # which of them is traced is seen in each head
-        if isinstance(call, HotCall) and call.keep_alive and len(data) == end + len(call.content):
+        if isinstance(call, HotCall) and call.keep_alive:
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
-            self._heads[data[:end]] = _Known((call.loop, call.form), len(call.content), self._shown)
+            self._heads[head] = _Known((call.loop, call.form), len(call.content), self._shown)
 
     def on_message_begin(self) -> None:
-        if len(self.pipeline) >= _MOST_BEHIND:
-            raise ValueError("too many requests behind one")  # which the parser takes for a bad request
         self._is_between = False
         self.url = b""
         self.headers = []
@@ -326,6 +335,9 @@ class Connection(HttpToolsProtocol):
             super().on_message_begin()
             if self._is_traced is not None:
                 self.scope[TRACED] = self._is_traced  # type: ignore[literal-required]
+            authority = _AUTHORITY.match(url)
+            if authority is not None:
+                self.scope[AUTHORITY] = authority[1].decode("latin-1")  # type: ignore[literal-required]
             self.url, self.expect_100_continue = url, expects
             self.headers.extend(headers)
             super().on_headers_complete()
@@ -380,7 +392,9 @@ class Connection(HttpToolsProtocol):
             for value in (found.get(b"authorization"), found.get(b"x-api-key"))
         )
         self._shown = keys.presented(authorization, api_key)
-        return asked if self._is_let_in(asked[0]) and not self._takes_trace(found.get(b"traceparent")) else None
+        if self._takes_trace(found.get(b"traceparent")):
+            return None  # before the guard counts it, which it does on the plain way
+        return asked if self._is_let_in(asked[0]) else None
 
     def _takes_trace(self, parent: bytes | None) -> bool:
         """Whether it is traced: then it goes the plain way, where each part of the work is noted."""
@@ -457,15 +471,3 @@ class Connection(HttpToolsProtocol):
                 self.transport.close()
         elif silent > limits.idle_seconds * factor and (self.cycle is None or self.cycle.response_complete):
             self.transport.close()
-
-
-def _length(head: bytes) -> int | None:
-    """Of the body, as it seems: where it were wrong, the parser would still get every byte in its order.
-
-    >>> _length(b"GET / HTTP/1.1\\r\\n\\r\\n"), _length(b"POST / HTTP/1.1\\r\\nContent-Length: 7\\r\\n\\r\\n")
-    (0, 7)
-    """
-    if b"transfer-encoding" in head.lower():
-        return None
-    found = _LENGTH.findall(head)
-    return None if len(found) > 1 else int(found[0]) if found else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,12 +48,12 @@ class HotPath:
         bounds: Bounds,
         tally: Tally,
         tracer: Tracer | None,
-        on_stuck: Callable[[str], None],
+        watch: Watch,
     ) -> None:
+        """`watch` is started and stopped with it."""
         patience, limits = bounds.patience, bounds.limits
         self._sockets = bounds.sockets
-        self._watch = Watch(clock, recycle_seconds=patience.recycle_seconds, on_stuck=on_stuck)
-        gateway.watch = (self._watch, patience.deadline_seconds)
+        self._watch = watch
         self._shadows = Shadows(journal=journal, watch=self._watch, clock=clock, tally=tally)
         answering = Answering(gateway=gateway, journal=journal, watch=self._watch, clock=clock, tally=tally)
         gateway.loading.on_rest = answering.forget

@@ -12,10 +12,10 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - where a platform asks from is its own aff
 _BACKLOG = 2048
 
 
-def listen(host: str, port: int, workers: int = 1) -> list[socket.socket]:
+def listen(host: str, port: int, workers: int = 1, *, option: str = "--port") -> list[socket.socket]:
     """An open port, as one socket a worker among which the system shares connections out; 0 gives a free one.
 
-    Raises `StoreUnavailable` when it cannot be had.
+    `option` is what chose it. Raises `StoreUnavailable` when it cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -29,13 +29,13 @@ def listen(host: str, port: int, workers: int = 1) -> list[socket.socket]:
         raise StoreUnavailable(
             f"the port {port} cannot be had: {error.strerror}",
             where=host,
-            fix="choose another with --port, or 0 for a free one",
+            fix=f"choose another with {option}, or 0 for a free one",
         ) from error
 
 
-def reserve(host: str, port: int) -> socket.socket:
+def reserve(host: str, port: int, *, option: str = "--port") -> socket.socket:
     """A port that several processes are to open, kept for them; 0 gives a free one. Raises as `listen`."""
-    (first, *others) = listen(host, port, 2)
+    (first, *others) = listen(host, port, 2, option=option)
     address = first.getsockname()[:2]
     kept = socket.socket(first.family)
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -22,6 +22,7 @@ from loopwright.gateway.lanes import Patience
 from loopwright.gateway.model import LoadedModel, load
 from loopwright.gateway.notices import Notices
 from loopwright.gateway.precomputed import Precomputed
+from loopwright.gateway.watch import Watch
 from loopwright.predictions import by_key, health, journal, labels
 from loopwright.predictions.concealing import Concealer, Mode, secret_of
 from loopwright.predictions.journal import Journal, Terms
@@ -97,12 +98,14 @@ class Gate:
         self._predictions = Journal(workspace / journal.FOLDER, clock, terms=terms)
         whole = Terms(patience_seconds=terms.patience_seconds, close_seconds=terms.close_seconds)
         self._labels = Journal(workspace / labels.FOLDER, clock, terms=whole)  # a label told is there, or refused
-        self.gateway = self._gateway(stores, memory_bytes)
+        self._precomputed = Precomputed(workspace / by_key.FOLDER)
+        watch = Watch(clock, recycle_seconds=patience.recycle_seconds, on_stuck=on_stuck)
+        self.gateway = self._gateway(stores, memory_bytes, (watch, patience.deadline_seconds))
         self.guard = Guard(lambda: stores().keys, clock, is_required=not is_loopback(host), processes=workers)
         self.guard.refresh()
         self.entry = Entry(self.guard, Names([host, *allowed_hosts]))
         self._overseer = Overseer(oversight, clock)
-        self.app = self._application(stores, platform)
+        self.app = self._application(stores, platform, patience)
         self._hot = HotPath(
             gateway=self.gateway,
             journal=self._predictions,
@@ -111,13 +114,14 @@ class Gate:
             bounds=hot_path.Bounds(limits=limits, patience=patience, sockets=sockets),
             tally=self._overseer.tally,
             tracer=self._overseer.tracer,
-            on_stuck=on_stuck,
+            watch=watch,
         )
+        self._patience = patience
         self.hub = self._hot.hub
         self._overseer.watch(self._hot.lanes.waiting, lambda: len(self.hub.connections))
         self._hot.start()
 
-    def _application(self, stores: Callable[[], Stores], platform: Platform) -> Starlette:
+    def _application(self, stores: Callable[[], Stores], platform: Platform, patience: Patience) -> Starlette:
         labelling = Labelling(
             workspace=self._workspace,
             journal=self._labels,
@@ -134,6 +138,7 @@ class Gate:
             operations=operations,
             tracer=self._overseer.tracer,
             platform=platform,
+            patience=patience,
             handing_in=HandingIn(
                 workspace=self._workspace,
                 stores=stores,
@@ -143,33 +148,35 @@ class Gate:
             ),
         )
 
-    def _gateway(self, stores: Callable[[], Stores], memory_bytes: int) -> Gateway:
+    def _gateway(self, stores: Callable[[], Stores], memory_bytes: int, watched: tuple[Watch, float]) -> Gateway:
         def loaded(loop: str, number: int) -> LoadedModel:
             model = load(stores(), self._workspace / BUNDLES, loop, number, self._probing)
             self._predictions.conceal(loop, number, self._concealer(model.schema))
             return remembering(model, self.cache)
 
-        made = Gateway(
+        return Gateway(
             routes=lambda: stores().routes,
             load=loaded,
             journal=self._predictions,
             clock=self._clock,
             budget_bytes=memory_bytes,
             notices=self.notices,
+            watched=watched,
+            precomputed=self._precomputed,
         )
-        made.precomputed = self._precomputed = Precomputed(self._workspace / by_key.FOLDER)
-        return made
 
     def _concealer(self, schema: Schema) -> Concealer:
         """The workspace's key is made when it is needed first."""
         concealer = Concealer(schema, self._pii, b"")
         return Concealer(schema, self._pii, secret_of(self._workspace)) if concealer.columns else concealer
 
-    def follow(self, seconds: float) -> None:
-        """Take up the routes, and follow them and the keys from now on, asking the store so often."""
+    def follow(self, seconds: float, beside: Callable[[], None]) -> None:
+        """Take up the routes, and follow them and the keys from now on, asking the store so often; `beside` is called
+        each time after."""
         self._precomputed.refresh()
         self.gateway.refresh()
-        self.gateway.start(seconds, self._keep_journals, self.notices.write, self._tidy, self._precomputed.refresh)
+        work = (self._keep_journals, self.notices.write, self._tidy, self._precomputed.refresh, beside)
+        self.gateway.start(seconds, *work)
         self.guard.start(seconds)
 
     def tell_recycled(self, worker: int, reason: str) -> None:
@@ -188,7 +195,7 @@ class Gate:
         authorise = self.guard.check_waiting
         calls = Calls("grpc", self._overseer.tally, self._clock, self.gateway.knows)
         self._grpc = grpc_door.Server(
-            self.gateway, self._limits, host=host, port=port, authorise=authorise, calls=calls
+            self.gateway, self._limits, host=host, port=port, authorise=authorise, calls=calls, patience=self._patience
         )
         return self._grpc.port
 

@@ -4,7 +4,7 @@ It holds what must outlive a worker, the sockets, and imports nothing heavy, for
 with what it has loaded, and it is small. It opens no store and has one thread, so that a copy is always whole.
 
 SIGTERM and SIGINT end all once they have answered what they began; a second one ends them at once. SIGHUP replaces
-every worker, one after the other: the old one goes when the new one answers.
+every worker, one after the other: the old one goes when the new one answers, and for all loops that the old one did.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Child:
     told: int
     ready_at: float | None = None
     loops: Loops | None = None
+    """What it answers, and by which versions: none for a loop of which nothing could be loaded."""
     reason: str | None = None
     until: float | None = None
     """When it is ended, having been told to go."""
@@ -68,6 +69,15 @@ def rest_seconds(short_lives: int) -> float:
     [0.0, 0.5, 1.0, 2.0, 4.0, 30.0]
     """
     return min(_LONGEST_REST_SECONDS, 2.0 ** (short_lives - 2)) if short_lives else 0.0
+
+
+def lost_loops(old: Loops, new: Loops) -> str:
+    """Loops that one worker answers, and another knows of and cannot answer.
+
+    >>> lost_loops({"fares": [1], "flights": [1], "gone": [2]}, {"fares": [1], "flights": []})
+    'flights'
+    """
+    return ", ".join(loop for loop, versions in new.items() if not versions and old.get(loop))
 
 
 def ending(status: int, reason: str | None) -> str:
@@ -249,6 +259,7 @@ class Supervisor:
 
     def _take_in(self, child: Child, said: Mapping[str, Any]) -> None:
         child.reason = said.get("reason", child.reason)
+        child.loops = said.get("loops", child.loops)
         if "ready" in said:
             child.ready_at, child.loops = self._clock.monotonic(), said["ready"]
             self._tell_ready()
@@ -304,7 +315,13 @@ class Supervisor:
             if self._seats[number] is not None:
                 self._rolling = self._start(number, None)
         elif new is not None and new.ready_at is not None:
-            old, self._seats[new.number], self._rolling = self._seats[new.number], new, None
+            old, self._rolling = self._seats[new.number], None
+            if old is not None and (lost := lost_loops(old.loops or {}, new.loops or {})):
+                self._to_roll.clear()
+                _logger.error("the new worker cannot load %s, which the old one answers: the old ones stay", lost)
+                self._dismiss(new)
+                return
+            self._seats[new.number] = new
             self._due.pop(new.number, None)
             _logger.info("worker %d was replaced", new.number)
             if old is not None:

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +53,18 @@ class Desk:
     def tell_ready(self, loops: Mapping[str, Sequence[int]]) -> None:
         """Requests are answered from now on: of these loops, by these versions."""
         self._tell({"ready": loops})
+
+    def telling(self, loops: Callable[[], Mapping[str, Sequence[int]]]) -> Callable[[], None]:
+        """To be called now and then: tells the supervisor what is answered, whenever that is something else."""
+        told: Mapping[str, Sequence[int]] | None = None
+
+        def tell() -> None:
+            nonlocal told
+            if (found := loops()) != told:
+                told = found
+                self._tell({"loops": found})
+
+        return tell
 
     def give_up(self, reason: str) -> None:
         """Ends the process at once: a thread of it cannot be ended otherwise."""

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, compose
 from onnxruntime.capi import onnxruntime_pybind11_state as ort  # type: ignore[import-untyped]
 

@@ -49,6 +49,12 @@ class Predictions:
         found = self.probabilities[:, 1] if self.task == "binary" else self.probabilities
         return found.astype(np.float64)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether every probability and value is a number that JSON can say: no NaN, no infinity."""
+        found = (values for values in (self.probabilities, self.value) if values is not None)
+        return all(bool(np.isfinite(values).all()) for values in found)
+
     def take(self, row: int) -> dict[str, Any]:
         """One row for JSON; probabilities by class, whose names are text there."""
         if self.label is None or self.probabilities is None:
