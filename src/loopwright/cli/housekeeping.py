@@ -24,7 +24,7 @@ from loopwright.store.gc import Garbage
 def gc(dry_run: bool, older_than: str | None, project: Path | None, flags: tuple[str, ...], as_json: bool) -> None:
     """Delete stored content that nothing refers to any more."""
     opened = words.opened(project, flags)
-    age = duration(older_than, "--older-than") if older_than else None
+    age = duration(older_than, "--older-than", may_be_zero=True) if older_than else None
     grace = timedelta(seconds=opened.settings.number("gc_grace_seconds"))
     if dry_run:
         garbage = collector.plan(opened.stores, opened.clock.now(), grace=grace, older_than=age)

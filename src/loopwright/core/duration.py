@@ -10,8 +10,9 @@ from loopwright.errors import DeclarationError
 _UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def duration(text: object, where: str) -> timedelta:
-    """A length of time above zero; minutes are `m` or `min`. Raises `DeclarationError` naming `where`.
+def duration(text: object, where: str, *, may_be_zero: bool = False) -> timedelta:
+    """A length of time above zero, unless it may be zero; minutes are `m` or `min`. Raises `DeclarationError` naming
+    `where`.
 
     >>> duration("6h", "hold=")
     datetime.timedelta(seconds=21600)
@@ -25,10 +26,10 @@ def duration(text: object, where: str) -> timedelta:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)", text) if isinstance(text, str) else None
     try:
-        found = timedelta(**{_UNITS[match[2]]: float(match[1])}) if match is not None else timedelta(0)
+        found = timedelta(**{_UNITS[match[2]]: float(match[1])}) if match is not None else None
     except OverflowError:
-        found = timedelta(0)
-    if not found:
+        found = None
+    if found is None or not (found or may_be_zero):
         raise DeclarationError(
             f"{text!r} is no length of time", where=where, fix='write a number and s, min, h, d or w: "6h"'
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import threading
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ def write(schema: Schema, path: Path) -> None:
     if path.exists() and not path.is_file():
         path.write_text(to_toml(schema), encoding="utf-8")
         return
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
         draft.write_text(to_toml(schema), encoding="utf-8")
         draft.replace(path)
