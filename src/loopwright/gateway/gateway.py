@@ -25,7 +25,7 @@ from loopwright.gateway.note import note_arms, stage
 from loopwright.gateway.notices import Notices
 from loopwright.gateway.precomputed import ARM as PRECOMPUTED
 from loopwright.gateway.precomputed import Precomputed
-from loopwright.gateway.refused import Refused, no_number, too_slow, unfit
+from loopwright.gateway.refused import Refused, late, no_number, too_slow, unfit
 from loopwright.gateway.served import Served, State
 from loopwright.gateway.watch import Hung, Watch
 from loopwright.predictions.journal import Journal, Line
@@ -228,7 +228,7 @@ class Gateway:
         except Hung as hung:
             if served is not None and hung.is_hang:
                 served.note_hang(model)
-            raise Refused(504, f"there was no answer within {most:g} seconds", fix="ask again") from None
+            raise late(most) from None
 
     def _line(
         self, identity: str, part: Part, decoded: Decoded, predicted: Predicted, index: int, unit: str | None

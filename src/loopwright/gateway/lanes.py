@@ -21,7 +21,7 @@ from loopwright.core.clock import Clock
 from loopwright.gateway.answering import FAST_SECONDS, Answered, Answering, Call, Form, Outcome, Plan, failure
 from loopwright.gateway.metrics import Tally
 from loopwright.gateway.model import LoadedModel
-from loopwright.gateway.refused import Refused
+from loopwright.gateway.refused import busy, late
 from loopwright.gateway.watch import Hung
 
 _logger = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ _BATCH_SECONDS = 0.1
 _MOST_CALLS = 64
 _LARGE_BYTES = 32_768
 _TICK_SECONDS = 0.05
-_LONGEST_RETRY_SECONDS = 60
 _MEMORY = 0.1
 """Weight of the newest batch in what one request is taken to cost."""
 
@@ -148,7 +147,7 @@ class Lanes:
         self._is_due = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._in_threads: deque[Call] = deque()
-        self._busy: dict[tuple[Form, int], Outcome] = {}
+        self._busy: dict[tuple[Form, float | None], Outcome] = {}
         """Refusals ready made: where there are too many requests, one more must cost next to nothing."""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -207,11 +206,10 @@ class Lanes:
 
     def _refuse(self, call: Call, lane: Lane) -> None:
         self._tally.happened(call.loop, "overload")
-        seconds = min(max(1, math.ceil(lane.wait_seconds)), _LONGEST_RETRY_SECONDS)
-        outcome = self._busy.get((call.form, seconds))
+        refused = busy(lane.wait_seconds)
+        outcome = self._busy.get((call.form, refused.retry_seconds))
         if outcome is None:
-            refused = Refused(503, "the gateway is busy", fix="ask again", retry_seconds=seconds)
-            outcome = self._busy[call.form, seconds] = call.form.refusal(refused)
+            outcome = self._busy[call.form, refused.retry_seconds] = call.form.refusal(refused)
         self._answer(call, outcome)
 
     def _flush(self) -> None:
@@ -314,7 +312,7 @@ class Lanes:
     def _late(self, call: Call) -> Outcome:
         self._tally.happened(call.loop, "deadline")
         seconds = self._patience.deadline_seconds
-        return call.form.refusal(Refused(504, f"there was no answer within {seconds:g} seconds", fix="ask again"))
+        return call.form.refusal(late(seconds))
 
     def _answer(self, call: Call, outcome: Outcome) -> None:
         if call.is_done:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from loopwright.gateway.decode import Problem, Problems
 
+_LONGEST_RETRY_SECONDS = 60
+
 
 class Refused(Exception):
     """A request that gets no answer but this. Holds nothing that a client may not see."""
@@ -49,6 +51,21 @@ def too_slow(name: str, rows: int, seconds: float, most: float) -> Refused:
         f"{rows:,} rows take {name} about {math.ceil(seconds)} seconds, and an answer may take {most:g}",
         fix="send fewer rows at once",
     )
+
+
+def busy(wait_seconds: float) -> Refused:
+    """The refusal of whoever would wait so long for a turn: when to ask again is told in whole seconds.
+
+    >>> busy(0.2).retry_seconds, busy(2.5).retry_seconds
+    (1, 3)
+    """
+    retry_seconds = min(max(1, math.ceil(wait_seconds)), _LONGEST_RETRY_SECONDS)
+    return Refused(503, "the gateway is busy", fix="ask again", retry_seconds=retry_seconds)
+
+
+def late(seconds: float) -> Refused:
+    """The refusal of a request that could not be answered in its time."""
+    return Refused(504, f"there was no answer within {seconds:g} seconds", fix="ask again")
 
 
 def no_number(name: str) -> Refused:

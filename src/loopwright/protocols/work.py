@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import TypeVar
 from loopwright.core.clock import Clock
 from loopwright.gateway.deadline import due
 from loopwright.gateway.lanes import Patience
-from loopwright.gateway.refused import Refused
+from loopwright.gateway.refused import Refused, busy, late
 
 T = TypeVar("T")
 WORKERS = 2
@@ -25,7 +24,6 @@ _MOST_WAITING = 64
 """However short the wait seems: each holds its body."""
 _MEMORY = 0.2
 """Weight of the newest request in what one is taken to cost."""
-_LONGEST_RETRY_SECONDS = 60
 
 
 async def at_work(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
@@ -85,8 +83,7 @@ class Desk:
         if before > 0 and (
             before > _MOST_WAITING or seconds > self._patience.deadline_seconds * self._patience.queue_share
         ):
-            retry = min(max(1, math.ceil(seconds)), _LONGEST_RETRY_SECONDS)
-            raise Refused(503, "the gateway is busy", fix="ask again", retry_seconds=retry)
+            raise busy(seconds)
 
     def _done(self, work: Callable[[], T], until: float) -> T:
         begun = self._clock.monotonic()
@@ -106,8 +103,3 @@ class Desk:
 
     def _late(self) -> Refused:
         return late(self._patience.deadline_seconds)
-
-
-def late(seconds: float) -> Refused:
-    """The refusal of a request that could not be answered in its time."""
-    return Refused(504, f"there was no answer within {seconds:g} seconds", fix="ask again")

@@ -78,10 +78,6 @@ class Decision:
     code: str = field(default="", compare=False)
     """Digest of the rules."""
 
-    @property
-    def is_move(self) -> bool:
-        return self.verdict is not Verdict.STAY
-
 
 @cache
 def code_version() -> str:
