@@ -14,7 +14,7 @@ from loopwright.core.artifact import Artifact
 from loopwright.core.event import Cause
 from loopwright.core.run import RunStatus
 from loopwright.errors import ArtifactNotFound
-from loopwright.store import events, schema
+from loopwright.store import events, schema, schema_live
 from loopwright.store.database import Database
 
 _ONE = sa.select(schema.artifacts).where(schema.artifacts.c.digest == sa.bindparam("of"))
@@ -99,6 +99,8 @@ def _roots(connection: sa.Connection, before: datetime | None) -> Iterable[str |
     for files, lineage in connection.execute(sa.select(schema.versions.c.files, schema.versions.c.lineage)):
         yield from made_with(lineage)
         yield from files.values()
+    deployed = sa.select(schema_live.deployments.c.code, schema_live.deployments.c.environment)
+    yield from (digest for row in connection.execute(deployed) for digest in row)
 
 
 def made_with(lineage: Mapping[str, Any]) -> list[str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,10 +43,21 @@ class SqlEvents:
             record(connection, kind, subject, cause, data)
         return True
 
-    def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+    def list(
+        self,
+        *,
+        subject: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        kinds: Collection[str] | None = None,
+        newest_first: bool = False,
+    ) -> Sequence[Event]:
         table = schema.events
-        query = sa.select(table).where(table.c.number > after).order_by(table.c.number).limit(limit)
+        order = table.c.number.desc() if newest_first else table.c.number
+        query = sa.select(table).where(table.c.number > after).order_by(order).limit(limit)
         if subject is not None:
             query = query.where(table.c.subject == subject)
+        if kinds is not None:
+            query = query.where(table.c.kind.in_(kinds))
         with self._database.read() as connection:
             return [schema.event(row) for row in connection.execute(query).mappings()]

@@ -31,7 +31,7 @@ class SqlRoutes:
 
     def current(self, loop: str) -> Route | None:
         with self._database.read() as connection:
-            return _current(connection, loop)
+            return current(connection, loop)
 
     def loops(self) -> Sequence[str]:
         query = sa.select(_ROUTES.c.loop).distinct().order_by(_ROUTES.c.loop)
@@ -57,16 +57,29 @@ class SqlRoutes:
         data: Mapping[str, Any] | None = None,
     ) -> Route:
         with self._database.write() as connection:
-            current = _current(connection, route.loop)
-            refuse_if_changed(current, expected, route.loop)
-            placed = next_route(route, current, cause, kind)
-            for number in sorted(named(placed, aliases)):
-                versions.check(connection, route.loop, number)
-            connection.execute(_ROUTES.insert(), schema.route_row(placed))
-            _move(connection, route.loop, aliases)
-            told = route_data(placed, aliases) | dict(data or {})
-            events.record(connection, placed.kind, f"loop:{route.loop}", cause, told)
-        return placed
+            found = current(connection, route.loop)
+            refuse_if_changed(found, expected, route.loop)
+            return place(connection, route, aliases, cause, found, kind, data or {})
+
+
+def place(
+    connection: sa.Connection,
+    route: Route,
+    aliases: Mapping[str, int | None],
+    cause: Cause,
+    replaced: Route | None,
+    kind: str | None,
+    data: Mapping[str, Any],
+) -> Route:
+    """Put a route in force after the one in force, with its aliases and its event, in the caller's transaction."""
+    placed = next_route(route, replaced, cause, kind)
+    for number in sorted(named(placed, aliases)):
+        versions.check(connection, route.loop, number)
+    connection.execute(_ROUTES.insert(), schema.route_row(placed))
+    _move(connection, route.loop, aliases)
+    told = route_data(placed, aliases) | dict(data)
+    events.record(connection, placed.kind, f"loop:{route.loop}", cause, told)
+    return placed
 
 
 def refuse_if_changed(current: Route | None, expected: int | None, loop: str) -> None:
@@ -96,7 +109,8 @@ def route_data(route: Route, aliases: Mapping[str, int | None]) -> dict[str, Any
     return {"route": route.number, "arms": [arm.plain() for arm in route.arms], "aliases": dict(aliases)}
 
 
-def _current(connection: sa.Connection, loop: str) -> Route | None:
+def current(connection: sa.Connection, loop: str) -> Route | None:
+    """The one in force, in the caller's transaction."""
     row = connection.execute(_NEWEST, {"of": loop}).mappings().one_or_none()
     return None if row is None else schema.route(row)
 

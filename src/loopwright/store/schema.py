@@ -19,7 +19,7 @@ from loopwright.core.event import Cause, Event
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
 from loopwright.core.version import Arm, Route, Version, VersionStatus
 
-REVISION = "0004"
+REVISION = "0005"
 """The migration that this code was written against."""
 
 metadata = sa.MetaData()
@@ -195,6 +195,7 @@ events = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("data", Json, nullable=False),
     sa.Index("events_by_subject", "subject", "number"),
+    sa.Index("events_by_kind", "kind", "number"),
     sqlite_autoincrement=True,
 )
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 from loopwright.core.access import ApiKey
@@ -20,53 +18,29 @@ from loopwright.core.clock import Clock
 from loopwright.core.event import Cause, Event
 from loopwright.core.run import Execution, ExecutionStatus, Failure, Lease, Run, RunStatus
 from loopwright.core.stores import Stores
-from loopwright.core.version import Route, Version, resolve
+from loopwright.core.version import Route, Version
 from loopwright.errors import ArtifactCorrupted, ArtifactNotFound, LeaseLost
 from loopwright.store.artifacts import closure, made_with
+from loopwright.store.deployments import needed
 from loopwright.store.events import as_kept
 from loopwright.store.executions import event_data
 from loopwright.store.keys import as_made, no_key, taken
 from loopwright.store.keys import event_data as key_data
 from loopwright.store.keys import subject as key_subject
-from loopwright.store.routes import named, next_route, refuse_if_changed, route_data
-from loopwright.store.runs import only_run, refuse_if_held, refuse_stale
+from loopwright.store.routes import refuse_if_changed
+from loopwright.store.runs import only_run, refuse_if_held
 from loopwright.store.versions import event_data as version_data
 from loopwright.store.versions import registered, subject
 from loopwright.testing.clock import START, HandClock
-
-
-@dataclass
-class _State:
-    """What all the twins share, and the lock that makes each change one transaction."""
-
-    lock: RLock = field(default_factory=RLock)
-    runs: dict[str, Run] = field(default_factory=dict)
-    leases: list[Lease] = field(default_factory=list)
-    executions: dict[tuple[str, str], Execution] = field(default_factory=dict)
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    versions: dict[tuple[str, int], Version] = field(default_factory=dict)
-    aliases: dict[tuple[str, str], int] = field(default_factory=dict)
-    routes: dict[str, list[Route]] = field(default_factory=dict)
-    keys: dict[str, ApiKey] = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
-
-    def record(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any] | None = None) -> None:
-        kept = json.loads(json.dumps(data or {}))
-        self.events.append(Event(kind=kind, subject=subject, cause=cause, data=kept, number=len(self.events) + 1))
-
-    def add(self, artifacts: Iterable[Artifact]) -> None:
-        for artifact in artifacts:
-            self.artifacts.setdefault(artifact.digest, artifact)
-
-    def check(self, lease: Lease) -> Run:
-        run = self.runs.get(lease.run_id)
-        held = run.lease if run else None
-        refuse_stale(lease, held.token if held else None, run.finished_at if run else None)
-        assert run is not None
-        return run
-
-    def rank(self) -> list[Run]:
-        return sorted(self.runs.values(), key=lambda run: (run.created_at, run.id), reverse=True)
+from loopwright.testing.memory_live import (
+    MemoryDeployments,
+    MemoryFindings,
+    MemoryLeaders,
+    MemoryProgresses,
+    MemoryReleases,
+    MemoryRetrainings,
+)
+from loopwright.testing.memory_state import State
 
 
 def memory_stores(clock: Clock | None = None) -> Stores:
@@ -75,13 +49,19 @@ def memory_stores(clock: Clock | None = None) -> Stores:
     >>> memory_stores().runs.list()
     []
     """
-    state = _State()
+    state = State()
     return Stores(
         runs=MemoryRuns(state),
         executions=MemoryExecutions(state),
         artifacts=MemoryArtifacts(state),
         versions=MemoryVersions(state),
         routes=MemoryRoutes(state),
+        releases=MemoryReleases(state),
+        deployments=MemoryDeployments(state),
+        retrainings=MemoryRetrainings(state),
+        findings=MemoryFindings(state),
+        progress=MemoryProgresses(state),
+        leaders=MemoryLeaders(state),
         keys=MemoryApiKeys(state),
         events=MemoryEvents(state),
         blobs=MemoryBlobs(clock or HandClock()),
@@ -89,7 +69,7 @@ def memory_stores(clock: Clock | None = None) -> Stores:
 
 
 class MemoryRuns:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def request(self, run: Run, cause: Cause) -> tuple[Run, bool]:
@@ -155,7 +135,7 @@ class MemoryRuns:
 
 
 class MemoryExecutions:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def save(
@@ -193,7 +173,7 @@ class MemoryExecutions:
 
 
 class MemoryArtifacts:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def get(self, digest: str) -> Artifact:
@@ -227,6 +207,8 @@ class MemoryArtifacts:
         for version in self._state.versions.values():
             yield from made_with(version.lineage)
             yield from version.files.values()
+        for deployed in self._state.deployments.values():
+            yield from needed(deployed)
 
     def _expired(self, before: datetime) -> set[str]:
         newest: dict[str, str] = {}
@@ -238,7 +220,7 @@ class MemoryArtifacts:
 
 
 class MemoryVersions:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def add(
@@ -258,11 +240,13 @@ class MemoryVersions:
 
     def get(self, loop: str, name: str) -> Version:
         with self._state.lock:
-            return self._named(self._state.versions[loop, self._resolve(loop, name)])
+            return self._state.version(loop, name)
 
     def list(self, loop: str | None = None) -> Sequence[Version]:
         with self._state.lock:
-            found = [self._named(version) for key, version in self._state.versions.items() if loop in (None, key[0])]
+            found = [
+                self._state.named(version) for key, version in self._state.versions.items() if loop in (None, key[0])
+            ]
             return sorted(found, key=lambda version: (version.loop, -version.number))
 
     def annotate(
@@ -275,27 +259,17 @@ class MemoryVersions:
         tags: Mapping[str, str] | None = None,
     ) -> Version:
         with self._state.lock:
-            version = self._state.versions[loop, self._resolve(loop, f"v{number}")]
+            version = self._state.version(loop, f"v{number}")
             changed: dict[str, Any] = {} if notes is None else {"notes": notes}
             changed |= {} if tags is None else {"tags": dict(tags)}
             if changed:
                 self._state.versions[loop, number] = replace(version, **changed)
                 self._state.record("VersionAnnotated", subject(loop, number), cause, changed)
-            return self._named(self._state.versions[loop, number])
-
-    def _resolve(self, loop: str, name: str) -> int:
-        digests = {number: version.digest for (of, number), version in self._state.versions.items() if of == loop}
-        aliases = {alias: number for (of, alias), number in self._state.aliases.items() if of == loop}
-        return resolve(loop, name, digests, aliases, {of for of, _ in self._state.versions})
-
-    def _named(self, version: Version) -> Version:
-        key = (version.loop, version.number)
-        aliases = sorted(name for (loop, name), number in self._state.aliases.items() if (loop, number) == key)
-        return replace(version, aliases=tuple(aliases))
+            return self._state.version(loop, f"v{number}")
 
 
 class MemoryRoutes:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def current(self, loop: str) -> Route | None:
@@ -320,23 +294,12 @@ class MemoryRoutes:
         data: Mapping[str, Any] | None = None,
     ) -> Route:
         with self._state.lock:
-            current = self.current(route.loop)
-            refuse_if_changed(current, expected, route.loop)
-            placed = next_route(route, current, cause, kind)
-            for number in sorted(named(placed, aliases)):
-                MemoryVersions(self._state).get(route.loop, f"v{number}")
-            self._state.routes.setdefault(route.loop, []).append(placed)
-            for name, moved in aliases.items():
-                self._state.aliases.pop((route.loop, name), None)
-                if moved is not None:
-                    self._state.aliases[route.loop, name] = moved
-            told = route_data(placed, aliases) | dict(data or {})
-            self._state.record(placed.kind, f"loop:{route.loop}", cause, told)
-            return placed
+            refuse_if_changed(self.current(route.loop), expected, route.loop)
+            return self._state.place(route, aliases, cause, kind, data or {})
 
 
 class MemoryApiKeys:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def add(self, key: ApiKey, cause: Cause) -> ApiKey:
@@ -373,7 +336,7 @@ class MemoryApiKeys:
 
 
 class MemoryEvents:
-    def __init__(self, state: _State) -> None:
+    def __init__(self, state: State) -> None:
         self._state = state
 
     def add(self, kind: str, subject: str, cause: Cause, data: Mapping[str, Any]) -> bool:
@@ -384,9 +347,18 @@ class MemoryEvents:
             self._state.record(kind, subject, cause, data)
         return True
 
-    def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
+    def list(
+        self,
+        *,
+        subject: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        kinds: Collection[str] | None = None,
+        newest_first: bool = False,
+    ) -> Sequence[Event]:
         found = [e for e in self._state.events if e.number > after and subject in (None, e.subject)]
-        return found[:limit]
+        wanted = [e for e in found if kinds is None or e.kind in kinds]
+        return (wanted[::-1] if newest_first else wanted)[:limit]
 
 
 class MemoryBlobs:
