@@ -66,6 +66,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("access_log_file", str, "", "file", "where the access log goes; empty: stderr"),
     Setting("otel_endpoint", str, "", "URL", "a gateway's traces, by OTLP over HTTP, such as http://host:4318/v1/traces"),
     Setting("otel_share", float, 0.01, "share", "of the requests that is traced, where the client does not say", 0),
+    Setting("reconcile_seconds", float, 1.0, "seconds", "how often each part of lw up looks at what is due", 0.05),
+    Setting("clock_file", str, "", "file", "the time of day, turned by hand, for replays; empty: the machine's clock"),
     Setting("pii", str, "hash", "choice", "columns tagged pii in the log: hash or drop", None, _MODES),
 )  # fmt: skip
 

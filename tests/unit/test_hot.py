@@ -93,8 +93,9 @@ def test_what_is_recorded_is_what_the_endpoint_records(house: Gatehouse) -> None
         hot = [line for line in house.station.lines() if line["id"] in ids]
         plain = [line for line in house.station.lines() if line["id"] not in ids]
         assert [line.pop("id") for line in hot] == [one["id"] for one in told]
-        assert [line | {"at": ""} for line in hot] == [
-            {name: value for name, value in line.items() if name != "id"} | {"at": ""} for line in plain
+        assert [line | {"at": "", "latency_ms": 0.0} for line in hot] == [
+            {name: value for name, value in line.items() if name != "id"} | {"at": "", "latency_ms": 0.0}
+            for line in plain
         ]
 
     house.run(story)

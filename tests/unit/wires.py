@@ -89,7 +89,9 @@ class Gatehouse:
         self.station = Station(workspace, watched=(self.watch, patience.deadline_seconds), **given)
         self.tally = Tally()
         journal, gateway, limits = self.station.journal, self.station.gateway, self.station.limits
-        self.shadows = Shadows(journal=journal, watch=self.watch, clock=SystemClock(), tally=self.tally)
+        self.shadows = Shadows(
+            journal=journal, watch=self.watch, clock=SystemClock(), tally=self.tally, failures=gateway.failures
+        )
         answering = Answering(gateway=gateway, journal=journal, watch=self.watch, clock=clock, tally=self.tally)
         self.lanes = Lanes(answering, patience=patience, clock=clock, tally=self.tally, after=self.shadows.offer)
         self.hub = Hub(

@@ -18,7 +18,7 @@ import numpy as np
 from loopwright.core.clock import Clock
 from loopwright.core.version import Arm
 from loopwright.errors import StoreError
-from loopwright.gateway.deadline import due
+from loopwright.gateway.deadline import due, milliseconds
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.metrics import Tally
 from loopwright.gateway.model import LoadedModel, Predicted, has_shape
@@ -27,6 +27,7 @@ from loopwright.gateway.refused import Refused, no_number, too_slow
 from loopwright.gateway.served import Served
 from loopwright.gateway.typed import Misfit
 from loopwright.gateway.watch import Hung, Watch
+from loopwright.predictions.failures import Kind
 from loopwright.predictions.journal import Journal, Line
 from loopwright.transform.predictor import class_text
 
@@ -206,7 +207,15 @@ class Answering:
         except Refused as refused:
             return Answered([call.form.refusal(refused) for call in calls], (), None)
         asked = self._read(plan, calls)
-        hung = self._run(plan, _due(plan, calls, asked, is_here=is_here), seconds)
+        at_work = _due(plan, calls, asked, is_here=is_here)
+        if len(at_work) < len(calls):
+            late = [one for one in asked if one is not None and one.outcome is not None]
+            self._failed(late, "timeout", "it takes longer for so many rows than it may")
+        hung = self._run(plan, at_work, seconds)
+        if hung is not None and not is_here:
+            gone = [one for one in at_work if one.outcome is None and not one.lines]
+            gone = gone if len(calls) == 1 else [one for one in gone if one.call.is_done]  # others get another try
+            self._failed(gone, "timeout", "it took longer than it may, and was stopped")
         moment = self._clock.now()
         recorded = self._record(loop, [one for one in asked if one is not None and one.lines], moment)
         pairs = zip(calls, asked, strict=True)
@@ -255,6 +264,7 @@ class Answering:
         try:
             plan.served.refuse_hanging(model)
         except Refused as refused:
+            self._failed(group, "timeout", "it hung too often, and is not called any more")
             _refuse(group, refused)
             return
         rows = [row for one in group for row in one.read.rows] if len(group) > 1 else group[0].read.rows
@@ -263,12 +273,13 @@ class Answering:
             predicted = self._watch.run(model, model.typed.feed(rows, times), len(rows), seconds)
         except Hung:
             raise
-        except Exception:  # a graph may fail in many ways, and must take nothing with it
+        except Exception as error:  # a graph may fail in many ways, and must take nothing with it
             if len(group) > 1:
                 for one in group:
                     self._run_group(plan, [one], seconds)
                 return
             _logger.exception("%s failed at a request", model.version.name)
+            self._failed(group, "error", type(error).__name__)
             _refuse(group, Refused(500, "the gateway failed at this", fix="see its log"))
             return
         self._tally.ran(model.version.loop, len(rows))
@@ -276,7 +287,7 @@ class Answering:
 
     def _hand_out(self, model: LoadedModel, group: Sequence[Asked], predicted: Predicted, count: int) -> None:
         told = told_of(model, predicted, count)
-        place, now = 0, self._clock.now()
+        place, now, ended = 0, self._clock.now(), self._clock.monotonic()
         for one in group:
             last = place + len(one.read.rows)
             mine = told[place:last]
@@ -284,9 +295,18 @@ class Answering:
             if None in mine:
                 self._gateway.count(model.version.loop, "invalid", 1)
                 _logger.error("%s gave a number that is none", model.version.name)
+                self._failed([one], "invalid", "it gave no number for a row")
                 _refuse([one], no_number(model.version.name))
             else:
-                one.lines = lines_of(one, one.arm, model, mine, now)
+                one.lines = lines_of(one, one.arm, model, mine, now, milliseconds(one.call.begun, ended))
+
+    def _failed(self, group: Sequence[Asked], kind: Kind, reason: str) -> None:
+        failures = self._gateway.failures
+        if failures is None:
+            return
+        for one in group:
+            rows, unit = len(one.read.rows), one.read.unit
+            failures.note(one.model.version, one.arm, one.ulid, kind, reason, rows=rows, unit=unit)
 
     def _record(self, loop: str, asked: Sequence[Asked], moment: datetime) -> Sequence[Asked]:
         if not asked:
@@ -336,7 +356,7 @@ def _settle(asked: Asked) -> None:
 
 def _plainly(call: Call, tally: Tally) -> Outcome:
     try:
-        with noting(Note(protocol=call.form.name)) as noted, due(call.until):
+        with noting(Note(protocol=call.form.name)) as noted, due(call.until, call.begun):
             found = call.form.plainly(call.loop, call.content)
         rows = rows_of(tally, noted, found.status)
         return replace(found, version=noted.version, arm=noted.arm, rows=rows)
@@ -381,7 +401,9 @@ def told_of(model: LoadedModel, predicted: Predicted, count: int) -> list[Told |
     return [one if good else None for one, good in zip(found, is_good, strict=True)]
 
 
-def lines_of(asked: Asked, arm: Arm, model: LoadedModel, told: Sequence[Any], moment: datetime) -> list[Line]:
+def lines_of(
+    asked: Asked, arm: Arm, model: LoadedModel, told: Sequence[Any], moment: datetime, latency_ms: float
+) -> list[Line]:
     """The lines of the journal for what a model said of a request's rows."""
     version, parts, unit, ulid = model.version, model.typed.parts, asked.read.unit, asked.ulid
     loop, number, digest, name, shadow = version.loop, version.number, version.digest, arm.name, arm.shadow
@@ -402,6 +424,7 @@ def lines_of(asked: Asked, arm: Arm, model: LoadedModel, told: Sequence[Any], mo
                 label=label,
                 probabilities=shares,
                 value=value,
+                latency_ms=latency_ms,
                 shadow=shadow,
             )
         )

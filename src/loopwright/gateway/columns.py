@@ -93,10 +93,17 @@ def _count_nan(columns: Sequence[Array]) -> int:
     return int(np.isnan(np.concatenate(columns)).sum()) if columns else 0
 
 
-def facts(ulid: str, at: datetime, version: Version, arm: Arm, unit: str | None) -> Facts:
+def facts(ulid: str, at: datetime, version: Version, arm: Arm, unit: str | None, latency_ms: float) -> Facts:
     """What holds for every row of a request."""
     return Facts(
-        ulid=ulid, at=at, loop=version.loop, version=version.number, digest=version.digest, arm=arm.name, unit=unit
+        ulid=ulid,
+        at=at,
+        loop=version.loop,
+        version=version.number,
+        digest=version.digest,
+        arm=arm.name,
+        unit=unit,
+        latency_ms=latency_ms,
     )
 
 

@@ -1,5 +1,5 @@
-"""Until when one request is to be answered, counted from when it was there whole: handed on as a context variable, so
-that time spent waiting for a thread is taken from what a model may run."""
+"""When one request was there whole, and until when it is to be answered: handed on as a context variable, so that time
+spent waiting for a thread is taken from what a model may run, and told in what is recorded."""
 
 from __future__ import annotations
 
@@ -9,20 +9,35 @@ from contextvars import ContextVar
 
 from loopwright.core.clock import Clock
 
-_UNTIL: ContextVar[float | None] = ContextVar("until", default=None)
+_SPAN: ContextVar[tuple[float | None, float] | None] = ContextVar("span", default=None)
 
 
 @contextmanager
-def due(until: float) -> Iterator[None]:
-    """What is called meanwhile is to be done at that time of the monotonic clock."""
-    token = _UNTIL.set(until)
+def due(until: float, begun: float | None = None) -> Iterator[None]:
+    """What is called meanwhile is to be done, and was there whole, at these times of the monotonic clock."""
+    token = _SPAN.set((begun, until))
     try:
         yield
     finally:
-        _UNTIL.reset(token)
+        _SPAN.reset(token)
 
 
 def seconds_left(clock: Clock, most: float) -> float:
     """At most so many, and no fewer than 0."""
-    until = _UNTIL.get()
-    return most if until is None else max(0.0, min(most, until - clock.monotonic()))
+    span = _SPAN.get()
+    return most if span is None else max(0.0, min(most, span[1] - clock.monotonic()))
+
+
+def begun_at(clock: Clock) -> float:
+    """When the request was there whole, by the monotonic clock; now, where nobody said."""
+    span = _SPAN.get()
+    return clock.monotonic() if span is None or span[0] is None else span[0]
+
+
+def milliseconds(begun: float, now: float) -> float:
+    """Between two times of the monotonic clock, to the microsecond.
+
+    >>> milliseconds(1.0, 1.0123456)
+    12.346
+    """
+    return int((now - begun) * 1_000_000 + 0.5) / 1000  # a third of the time of `round`

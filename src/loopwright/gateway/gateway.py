@@ -11,13 +11,14 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Routes
 from loopwright.core.version import Arm, Route
-from loopwright.gateway.deadline import seconds_left
+from loopwright.gateway.deadline import begun_at, milliseconds, seconds_left
 from loopwright.gateway.decode import LISTED, Array, Decoded, Problems
 from loopwright.gateway.loading import Loading
 from loopwright.gateway.model import LoadedModel, Predicted, has_shape
@@ -25,9 +26,10 @@ from loopwright.gateway.note import note_arms, stage
 from loopwright.gateway.notices import Notices
 from loopwright.gateway.precomputed import ARM as PRECOMPUTED
 from loopwright.gateway.precomputed import Precomputed
-from loopwright.gateway.refused import Refused, late, no_number, too_slow, unfit
+from loopwright.gateway.refused import NO_NUMBER, Refused, late, no_number, too_slow, unfit
 from loopwright.gateway.served import Served, State
 from loopwright.gateway.watch import Hung, Watch
+from loopwright.predictions.failures import Failures, Kind
 from loopwright.predictions.journal import Journal, Line
 
 _logger = logging.getLogger(__name__)
@@ -58,11 +60,12 @@ class Gateway:
         notices: Notices | None = None,
         watched: tuple[Watch, float] | None = None,
         precomputed: Precomputed | None = None,
+        failures: Failures | None = None,
     ) -> None:
         """Models may take so much memory together; 0 is no limit.
 
         `watched` is who stops a model that takes more seconds than that, by whatever door it was asked; `precomputed`
-        what is told by key, where a batch run knew it.
+        what is told by key, where a batch run knew it; `failures` where requests that models failed are written down.
         """
         self._journal = journal
         self.health = journal.health
@@ -74,6 +77,7 @@ class Gateway:
         self._thread: threading.Thread | None = None
         self._watched = watched
         self.precomputed = precomputed
+        self.failures = failures
         self.loading = Loading(
             routes=routes,
             load=load,
@@ -126,13 +130,15 @@ class Gateway:
         """As `predict_together`, of rows that came as Arrow, verified; the answers are a `pyarrow.RecordBatch`."""
         from loopwright.gateway import columns  # Arrow at use
 
-        ulid = self._journal.new_id()
+        ulid, begun = self._journal.new_id(), begun_at(self.clock)
         arm, model = self._chosen(loop, ulid, unit, version)
         note_arms(loop, [(arm.version, arm.name, rows.num_rows)], protocol="arrow")
         with stage("decode", self.clock):
             feed, kept = columns.taken(model.decoder, rows)
-        predicted = self._run(model, feed)
-        facts = columns.facts(ulid, self.clock.now(), model.version, arm, unit)
+        with self._held_against(model, arm, ulid, rows.num_rows, unit):
+            predicted = self._run(model, feed)
+        latency_ms = milliseconds(begun, self.clock.monotonic())
+        facts = columns.facts(ulid, self.clock.now(), model.version, arm, unit, latency_ms)
         answered = columns.Answered.of(facts, predicted, model.predictor.classes)
         with stage("journal", self.clock):
             is_written = self._journal.append_table(loop, ulid, answered.recorded(kept))
@@ -179,16 +185,19 @@ class Gateway:
 
     def _answer(self, rows: Sequence[Any], ulid: str, parts: Sequence[Part], unit: str | None) -> list[Line]:
         """All is checked before anything runs, and all recorded before anything is answered."""
-        loop, lines = parts[0].model.version.loop, {}
+        loop, begun = parts[0].model.version.loop, begun_at(self.clock)
+        lines = dict[int, Line]()
         if self.precomputed is not None:
             parts = [one for part in parts for one in _looked_up(self.precomputed, part, rows)]
         note_arms(loop, [(part.arm.version, part.arm.name, len(part.numbers)) for part in parts])
         with stage("decode", self.clock):
             all_decoded = _decode(rows, parts)
         for part, decoded in zip(parts, all_decoded, strict=True):
-            predicted = self._run(part.model, decoded.feed)
-            for index, number in enumerate(part.numbers):
-                lines[number] = self._line(f"{ulid}.{number}", part, decoded, predicted, index, unit)
+            with self._held_against(part.model, part.arm, ulid, len(part.numbers), unit):
+                predicted = self._run(part.model, decoded.feed)
+            moment, latency_ms = self.clock.now(), milliseconds(begun, self.clock.monotonic())
+            about = {"at": moment, "unit": unit, "latency_ms": latency_ms}
+            lines |= dict(_lines(ulid, part, decoded, predicted, about))
         ordered = [lines[number] for number in range(len(rows))]
         with stage("journal", self.clock):
             is_written = self._journal.append(loop, ordered)
@@ -230,27 +239,45 @@ class Gateway:
                 served.note_hang(model)
             raise late(most) from None
 
-    def _line(
-        self, identity: str, part: Part, decoded: Decoded, predicted: Predicted, index: int, unit: str | None
-    ) -> Line:
-        version = part.model.version
-        return Line(
-            id=identity,
-            at=self.clock.now(),
-            loop=version.loop,
-            version=version.number,
-            digest=version.digest,
-            arm=part.arm.name,
-            row=decoded.rows[index],
-            key=decoded.keys[index],
-            unit=unit,
-            **predicted.take(index),
-        )
+    @contextmanager
+    def _held_against(self, model: LoadedModel, arm: Arm, ulid: str, rows: int, unit: str | None) -> Iterator[None]:
+        """Whatever goes wrong meanwhile is the model's, and written down."""
+        try:
+            yield
+        except Exception as error:
+            is_invalid = isinstance(error, Refused) and error.status == NO_NUMBER
+            kind: Kind = "invalid" if is_invalid else "timeout" if isinstance(error, Refused) else "error"
+            reason = error.what if isinstance(error, Refused) else type(error).__name__
+            if self.failures is not None:
+                self.failures.note(model.version, arm, ulid, kind, reason, rows=rows, unit=unit)
+            raise
 
     def count(self, loop: str, what: str, number: int) -> None:
         """Rows answered (`predictions`), or answers withheld (`invalid`)."""
         with self._counting:
             self._counts[loop, what] += number
+
+
+def _lines(
+    ulid: str, part: Part, decoded: Decoded, predicted: Predicted, about: Mapping[str, Any]
+) -> Iterator[tuple[int, Line]]:
+    """What a model said of its rows, by their numbers; `about` is what all of them share."""
+    version = part.model.version
+    for index, number in enumerate(part.numbers):
+        yield (
+            number,
+            Line(
+                id=f"{ulid}.{number}",
+                loop=version.loop,
+                version=version.number,
+                digest=version.digest,
+                arm=part.arm.name,
+                row=decoded.rows[index],
+                key=decoded.keys[index],
+                **about,
+                **predicted.take(index),
+            ),
+        )
 
 
 def _part(served: Served, arm: Arm, numbers: Sequence[int]) -> Part:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from loopwright.gateway.decode import Problem, Problems
 
 _LONGEST_RETRY_SECONDS = 60
+NO_NUMBER = 500
+"""The status of what a model withheld."""
 
 
 class Refused(Exception):
@@ -70,4 +72,4 @@ def late(seconds: float) -> Refused:
 
 def no_number(name: str) -> Refused:
     """The refusal of an answer with a NaN or an infinity, which JSON cannot say and nobody should act on."""
-    return Refused(500, f"{name} gave no number for a row, so it was given no answer")
+    return Refused(NO_NUMBER, f"{name} gave no number for a row, so it was given no answer")

@@ -18,10 +18,12 @@ from loopwright.core.clock import Clock
 from loopwright.core.version import Arm
 from loopwright.errors import StoreError
 from loopwright.gateway.answering import Answered, Asked, lines_of, told_of
+from loopwright.gateway.deadline import milliseconds
 from loopwright.gateway.metrics import Tally
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.typed import Misfit
 from loopwright.gateway.watch import Hung, Watch
+from loopwright.predictions.failures import Failures, Kind
 from loopwright.predictions.journal import Journal
 
 _logger = logging.getLogger(__name__)
@@ -46,8 +48,11 @@ class _Task:
 class Shadows:
     """Call `start` before the first `offer`."""
 
-    def __init__(self, *, journal: Journal, watch: Watch, clock: Clock, tally: Tally) -> None:
+    def __init__(
+        self, *, journal: Journal, watch: Watch, clock: Clock, tally: Tally, failures: Failures | None = None
+    ) -> None:
         self._journal = journal
+        self._failures = failures
         self._watch = watch
         self._clock = clock
         self._tally = tally
@@ -103,27 +108,51 @@ class Shadows:
         return found
 
     def _run(self, tasks: Sequence[_Task]) -> None:
-        """Whatever a shadow does wrong is counted, and told in the log the first time."""
+        """Whatever a shadow does wrong is counted, and told in the log the first time. Of a batch that fails each is
+        tried alone: what one request brings must not be held against the model at another."""
         model = tasks[0].model
         try:
             self._predict(model, tasks)
-        except (Misfit, Hung, StoreError, ValueError, RuntimeError, AttributeError) as error:
-            self._tally.happened(model.version.loop, "shadow_failed", len(tasks))
-            if model.version.digest not in self._failed:
-                self._failed.add(model.version.digest)
-                _logger.warning("the shadow %s failed: %s", model.version.name, error)
+        except StoreError as error:
+            self._note_failed(model, len(tasks), error)
+        except Hung as error:
+            self._note_failed(model, len(tasks), error)
+            self._write_down(tasks, "timeout", "it took longer than it may, and was stopped")
+        except (Misfit, ValueError, RuntimeError, AttributeError) as error:
+            if len(tasks) > 1:
+                for task in tasks:
+                    self._run([task])
+                return
+            self._note_failed(model, 1, error)
+            self._write_down(tasks, "error", type(error).__name__)
+
+    def _note_failed(self, model: LoadedModel, count: int, error: Exception) -> None:
+        self._tally.happened(model.version.loop, "shadow_failed", count)
+        if model.version.digest not in self._failed:
+            self._failed.add(model.version.digest)
+            _logger.warning("the shadow %s failed: %s", model.version.name, error)
+
+    def _write_down(self, tasks: Sequence[_Task], kind: Kind, reason: str) -> None:
+        if self._failures is None:
+            return
+        for one in tasks:
+            rows, unit = len(one.asked.read.rows), one.asked.read.unit
+            self._failures.note(one.model.version, one.arm, one.asked.ulid, kind, reason, rows=rows, unit=unit)
 
     def _predict(self, model: LoadedModel, tasks: Sequence[_Task]) -> None:
         rows = [row for task in tasks for row in task.asked.read.rows]
+        begun = self._clock.monotonic()
         predicted = self._watch.run(model, model.typed.feed(rows, self._times(tasks)), len(rows), _SECONDS)
+        latency_ms = milliseconds(begun, self._clock.monotonic())
         told, place, lines = told_of(model, predicted, len(rows)), 0, []
         for task in tasks:
             mine = told[place : place + len(task.asked.read.rows)]
             place += len(mine)
             if None in mine:
                 self._tally.happened(model.version.loop, "shadow_failed")
+                self._write_down([task], "invalid", "it gave no number for a row")
             else:
-                lines += lines_of(task.asked, task.arm, model, mine, self._clock.now())
+                lines += lines_of(task.asked, task.arm, model, mine, self._clock.now(), latency_ms)
         if lines:
             self._journal.append(model.version.loop, lines)
             self._tally.happened(model.version.loop, "shadowed", len(lines))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +37,7 @@ class Facts:
     arm: str
     unit: str | None = None
     shadow: bool = False
+    latency_ms: float | None = None
 
 
 _FIELDS = tuple(one.name for one in fields(Facts))
@@ -100,29 +101,40 @@ def encoded(batch: pa.RecordBatch) -> tuple[bytes, memoryview]:
     return head, memoryview(whole)[len(head) : sink.tell()]  # without the mark of an end: more will follow
 
 
-def batches(file: Path) -> Iterator[tuple[Facts, int, pa.RecordBatch] | None]:
-    """What a file holds: the facts, the number of the first row, the columns. None for a tail that was torn.
+Found: TypeAlias = "tuple[Facts, int, pa.RecordBatch]"
+"""The facts of a request, the number of the first row, the columns."""
 
-    Raises `FileNotFoundError`.
+
+def batches(file: Path) -> Iterator[Found | None]:
+    """What a file holds; None for a tail that was torn. Raises `FileNotFoundError`."""
+    return (found for _, _, found in placed(file))
+
+
+def placed(file: Path, start: int = 0, *, is_growing: bool = False) -> Iterator[tuple[int, int, Found | None]]:
+    """What a file holds from a byte on at which a batch begins, or its beginning: the bytes where each begins and ends,
+    and what it is; None for a tail that was torn, or is being written. Raises `FileNotFoundError`.
+
+    One that `is_growing` may also be cut short meanwhile, so it is not mapped.
     """
     import pyarrow as pa
 
-    with pa.memory_map(str(file)) as opened:
+    with pa.OSFile(str(file)) if is_growing else pa.memory_map(str(file)) as opened:
         try:
             stream = pa.ipc.open_stream(opened)
-        except pa.ArrowInvalid:
-            yield None
+        except (pa.ArrowInvalid, OSError):
+            yield 0, 0, None
             return
+        place = opened.seek(max(start, opened.tell()))
         while True:
             try:
                 batch, beside = stream.read_next_batch_with_custom_metadata()
             except StopIteration:
                 return
             except (pa.ArrowInvalid, OSError):
-                yield None
+                yield place, place, None
                 return
-            told = json.loads(beside[_FACTS])
-            yield Facts(**told | {"at": datetime.fromisoformat(told["at"])}), int(beside[_FIRST]), batch
+            told, begun, place = json.loads(beside[_FACTS]), place, opened.tell()
+            yield begun, place, (Facts(**told | {"at": datetime.fromisoformat(told["at"])}), int(beside[_FIRST]), batch)
 
 
 def parts(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from loopwright.errors import StoreUnavailable
 from loopwright.predictions import columnar, delta, journal, layout
 from loopwright.predictions.journal import Line
 from loopwright.predictions.layout import Kinds, Piece
-from loopwright.predictions.writing import is_closed, is_locked
+from loopwright.predictions.writing import ASIDE, is_closed, is_locked
 
 _logger = logging.getLogger(__name__)
 _LOCK = "compacting"
@@ -43,8 +43,6 @@ _SETTLE = timedelta(hours=1)
 _CONFIGURATION = {
     "delta.dataSkippingStatsColumns": "id,at,journal",  # else values would stay in the log after they were erased
 }
-ASIDE = ".aside"
-"""The ending of a file that is set aside; what was wrong with it stands beside it, in text."""
 _UNFIT = (ValueError, TypeError, LookupError, OverflowError, RecursionError, pa.ArrowNotImplementedError)
 """What is raised about values themselves, never about a disk."""
 _CODEC = WriterProperties(compression="ZSTD")
@@ -178,25 +176,27 @@ def set_aside(root: Path, loop: str) -> list[Path]:
 
 
 def _read_lines(file: Path, kinds: Kinds, batch: _Batch) -> None:
-    decoder, lines = msgspec.json.Decoder(Line), list[Line]()
+    decoder, lines, places, place = msgspec.json.Decoder(Line), list[Line](), list[int](), 0
     with file.open("rb") as opened:
         for text in opened:
             try:
                 lines.append(decoder.decode(text))
+                places.append(place)
             except msgspec.MsgspecError:
                 batch.torn += 1
+            place += len(text)
             if len(lines) == _PIECE_LINES:
-                batch.pieces += layout.of_lines(lines, file.name, kinds)
-                lines = []
-    batch.pieces += layout.of_lines(lines, file.name, kinds)
+                batch.pieces += layout.of_lines(lines, file.name, kinds, places)
+                lines, places = [], []
+    batch.pieces += layout.of_lines(lines, file.name, kinds, places)
 
 
 def _read_columns(file: Path, batch: _Batch) -> None:
-    for found in columnar.batches(file):
+    for place, _, found in columnar.placed(file):
         if found is None:
             batch.torn += 1
         else:
-            batch.pieces.append(layout.of_columns(*found, file.name))
+            batch.pieces.append(layout.of_columns(*found, file.name, place))
 
 
 def _commit(root: Path, loop: str, batch: _Batch) -> int:

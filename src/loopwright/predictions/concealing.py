@@ -22,7 +22,7 @@ from loopwright.errors import StoreUnavailable
 TAG = "pii"
 KEY_FILE = "journal.key"
 """Of a workspace. Without it no hash is ever made again."""
-_PREFIX = "pii:"
+PREFIX = "pii:"
 _KEY_BYTES = 52
 """As many digits of base 32: 260 bits."""
 Mode = Literal["hash", "drop"]
@@ -78,7 +78,7 @@ def hidden(secret: bytes, name: str, value: Any) -> str:
     """
     plain = int(value) if isinstance(value, float) and value.is_integer() else value
     text = json.dumps([name, plain], ensure_ascii=False, default=str)
-    return _PREFIX + blake2b(text.encode(), key=secret, digest_size=16).hexdigest()
+    return PREFIX + blake2b(text.encode(), key=secret, digest_size=16).hexdigest()
 
 
 def secret_of(workspace: Path) -> bytes:

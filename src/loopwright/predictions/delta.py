@@ -41,6 +41,8 @@ class Part:
     most: str | None
     """The last; None where it is not known."""
     rows: int
+    journals: tuple[str, str] | None = None
+    """The first and the last of the journal files that its rows came from, by name; None where it is not known."""
 
 
 def folder_of(root: Path, loop: str) -> Path:
@@ -90,6 +92,7 @@ def parts(root: Path, loop: str, table: DeltaTable) -> list[Part]:
                 least=one.get("min.id") or "",
                 most=one.get("max.id"),
                 rows=one["num_records"],
+                journals=_span(one.get("min.journal"), one.get("max.journal")),
             )
             for one in found
         ),
@@ -132,6 +135,19 @@ def with_ids(root: Path, loop: str, ids: Collection[str]) -> Iterator[pa.Table]:
             yield from _read(part, _is_one_of("id", ids), None)
 
 
+def of_journals(
+    root: Path, loop: str, names: Collection[str], columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """The rows that came from these journal files, shadows included. Raises `StoreUnavailable` as `tables`."""
+    table = opened(root, loop)
+    if table is None or not names:
+        return
+    first, last = min(names), max(names)
+    for part in parts(root, loop, table):
+        if part.journals is None or (part.journals[0] <= last and part.journals[1] >= first):
+            yield from _read(part, _is_one_of("journal", names), columns)
+
+
 def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:
     """What names the rows of the files that are not `seen` yet, which thereby are."""
     table = opened(root, loop)
@@ -139,6 +155,10 @@ def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:
     for part in new:
         yield from _read(part, None, ["layout", "key_*"])
         seen.add(part.path)
+
+
+def _span(first: str | None, last: str | None) -> tuple[str, str] | None:
+    return None if first is None or last is None else (first, last)
 
 
 def newest(root: Path, loop: str, limit: int, *, left_out: Collection[str] = ()) -> list[pa.Table]:

@@ -20,7 +20,7 @@ import msgspec
 
 from loopwright.core.clock import Clock
 from loopwright.errors import StoreUnavailable, UsageError, did_you_mean
-from loopwright.predictions import compaction, concealing, delta, journal, labels, layout
+from loopwright.predictions import aside, compaction, concealing, delta, journal, labels, layout
 from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import Label
 from loopwright.predictions.layout import Kinds
@@ -61,7 +61,10 @@ def erase(
         ids = {line.id for table in delta.tables(root, loop, shadows=True) for line in layout.lines(table)
                if fits({**line.row, **(line.key or {})})}  # fmt: skip
         count = _erase_rows(root, loop, sorted(ids)) + _erase_aside(root, loop, fits)
-    told = _erase_labels(workspace / labels.FOLDER, loop, lambda one: _is_of(one, ids, fits), clock, wait_seconds)
+    told = sum(
+        _erase_labels(root, name, lambda one: _is_of(one, ids, fits), clock, wait_seconds)
+        for root, name in ((workspace / labels.FOLDER, loop), (workspace / aside.FOLDER, aside.NAME))
+    )
     return Erased(predictions=count, labels=told)
 
 
@@ -70,7 +73,7 @@ def _recorded(workspace: Path, loop: str) -> set[str]:
     table = delta.opened(workspace / journal.FOLDER, loop)
     fields = [] if table is None else [field.name for field in table.schema().fields]
     found = {unquote(name.removeprefix("key_").partition(":")[0]) for name in fields if name.startswith("key_")}
-    return found.union(*labels.newest(workspace, loop).by_key)
+    return found.union(*(label.key or () for label in labels.told(workspace, loop)))
 
 
 def _refuse_others(loop: str, key: Mapping[str, str], known: set[str]) -> None:
@@ -145,7 +148,8 @@ def _erase_labels(root: Path, loop: str, is_meant: Callable[[Label], bool], cloc
 
 
 def _without(file: Path, is_meant: Callable[[Any], bool], kind: Any = Label) -> int:
-    """The file without some of its lines, in its place at one stroke. What is torn stays."""
+    """The file with blanks for some of its lines, in its place at one stroke. What is torn stays; and so do the places
+    of all other lines, and the time of the last one, for somebody who follows the file."""
     decoder = msgspec.json.Decoder(kind)
     kept, count = [], 0
     for line in file.read_bytes().splitlines(keepends=True):
@@ -154,10 +158,11 @@ def _without(file: Path, is_meant: Callable[[Any], bool], kind: Any = Label) -> 
         except msgspec.MsgspecError:
             is_erased = False
         count += is_erased
-        kept += [] if is_erased else [line]
+        kept.append(b" " * (len(line) - 1) + b"\n" if is_erased else line)
     if count:
-        temporary = file.with_name(f".{file.name}-{os.getpid()}")
+        temporary, times = file.with_name(f".{file.name}-{os.getpid()}"), file.stat()
         temporary.write_bytes(b"".join(kept))
+        os.utime(temporary, ns=(times.st_atime_ns, times.st_mtime_ns))
         temporary.replace(file)
     return count
 

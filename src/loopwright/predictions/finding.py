@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from loopwright.errors import PredictionNotFound
-from loopwright.predictions import columnar, delta, journal
+from loopwright.predictions import columnar, delta, failures, journal
 
 ID = re.compile(r"([0-7][0-9A-HJKMNP-TV-Z]{25})\.(0|[1-9][0-9]{0,8})")
 _HEAD = re.compile(rb'\{"id":"([0-9A-Z]{26})\.([0-9]+)"')
@@ -46,6 +46,13 @@ def find(workspace: Path, prediction: str) -> dict[str, Any]:
             found = _line_of(root, loop, place)
             if found is not None:
                 return found
+        failure = failures.of_request(workspace, place[0])
+        if failure is not None:
+            raise PredictionNotFound(
+                f"{failure.loop} v{failure.version} failed this request as {failure.arm}: {failure.reason}",
+                where=prediction[:80],
+                fix="see the log of the gateway, which has the reason whole",
+            )
     raise PredictionNotFound(
         f"no prediction {prediction[:80]!r} was recorded",
         fix="write the id as the answer gave it: 26 characters, a point, the row; old ones may have been dropped",

@@ -62,6 +62,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     label: str | int | bool | None = None
     probabilities: Mapping[str, float] | None = None
     value: float | None = None
+    latency_ms: float | None = None
+    """From when the request was there whole until its model had answered and this was about to be written; of a shadow
+    the run of its batch. To the microsecond. None where nobody measured."""
     shadow: bool = False
     """Whether nobody heard it. It bears the id of the prediction that was answered, in a file of its own."""
     recorded: bool = True
@@ -255,11 +258,16 @@ def column_files(root: Path, loop: str) -> list[Path]:
     return _named(root, loop, COLUMNS_SUFFIX)
 
 
+def is_writer(stem: str) -> bool:
+    """Whether it is the name of a writer."""
+    return _ULID.fullmatch(stem) is not None
+
+
 def _named(root: Path, loop: str, suffix: str) -> list[Path]:
     """Those whose names are a writer's: others are being made, or are no journal."""
     folder = folder_of(root, loop)
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(file for file in found if file.suffix == suffix and _ULID.fullmatch(file.stem))
+    return sorted(file for file in found if file.suffix == suffix and is_writer(file.stem))
 
 
 def drop_old(root: Path, loop: str, before: datetime) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import repeat
 from typing import Any
 from urllib.parse import quote
 
@@ -45,9 +46,14 @@ _FIXED = pa.schema(
         ("day", pa.string()),
         ("journal", pa.string()),
         ("layout", pa.string()),
+        ("latency_ms", _TYPES["float"]),
+        ("place", pa.int64()),
     ]
 )
-"""`journal` is the file that a row came from, `day` the day of its prediction in UTC."""
+"""`journal` is the file that a row came from and `place` the byte in it where its line, or its batch of rows, began;
+`day` the day of its prediction in UTC. Rows of older tables have neither latency nor place."""
+_FACTS = ("id", "at", "loop", "version", "digest", "arm", "shadow", "unit")
+"""What each row has of its line as it is."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FURTHEST = timedelta(hours=23, minutes=59)
 """From UTC, of a zone."""
@@ -74,14 +80,17 @@ class Piece:
     cells: Sequence[Cell]
 
 
-def of_lines(lines: Iterable[Line], file: str, kinds: Kinds) -> Iterator[Piece]:
-    """Lines of one file, those of the same columns together."""
-    groups: dict[Any, list[Line]] = {}
-    for line in lines:
+def of_lines(
+    lines: Iterable[Line], file: str, kinds: Kinds, places: Iterable[int | None] = repeat(None)
+) -> Iterator[Piece]:
+    """Lines of one file, with the bytes at which they began there; those of the same columns together."""
+    groups: dict[Any, list[tuple[Line, int | None]]] = {}
+    for line, place in zip(lines, places, strict=False):
         key, shares = line.key, line.probabilities
         shape = line.version, tuple(line.row), key and tuple(key), shares and tuple(shares), type(line.label)
-        groups.setdefault(shape, []).append(line)
-    for group in groups.values():
+        groups.setdefault(shape, []).append((line, place))
+    for placed in groups.values():
+        group = [line for line, _ in placed]
         first, known = group[0], kinds(group[0].version)
         cells = [_cell("row", name, [line.row[name] for line in group], known.get(name)) for name in first.row]
         cells += [_cell("key", name, [(line.key or {})[name] for line in group]) for name in first.key or ()]
@@ -91,15 +100,16 @@ def of_lines(lines: Iterable[Line], file: str, kinds: Kinds) -> Iterator[Piece]:
         ]
         cells.append(_cell("label", "", [line.label for line in group]))
         cells.append(_cell("value", "", [line.value for line in group], "float"))
-        yield Piece(_fixed(group, file), [cell for cell in cells if cell.part in _PARTS[:3] or _has_any(cell)])
+        fixed = _fixed(group, file) | {"place": pa.array([place for _, place in placed], pa.int64())}
+        yield Piece(fixed, [cell for cell in cells if cell.part in _PARTS[:3] or _has_any(cell)])
 
 
-def of_columns(facts: columnar.Facts, first: int, batch: pa.RecordBatch, file: str) -> Piece:
-    """Rows that came as columns."""
+def of_columns(facts: columnar.Facts, first: int, batch: pa.RecordBatch, file: str, place: int | None = None) -> Piece:
+    """Rows that came as columns, in a batch that began at this byte of the file."""
     count = batch.num_rows
     numbers = pc.cast(pa.array(range(first, first + count), pa.int64()), pa.string())
-    same: dict[str, Any] = {name: getattr(facts, name) for name in _FIXED.names[1:8]}
-    same |= {"day": _day(facts.at), "journal": file}
+    same: dict[str, Any] = {name: getattr(facts, name) for name in (*_FACTS[1:], "latency_ms")}
+    same |= {"day": _day(facts.at), "journal": file, "place": place}
     fixed = {name: _repeated(value, count, _FIXED.field(name).type) for name, value in same.items()}
     fixed["id"] = pc.binary_join_element_wise(_repeated(facts.ulid, count, pa.string()), numbers, ".")
     named = zip(columnar.parts(batch.schema.names), batch.columns, strict=True)
@@ -121,6 +131,19 @@ def lines(table: pa.Table) -> Iterator[Line]:
         yield from _lines(table.filter(pc.equal(table["layout"], layout)), json.loads(layout))
 
 
+def ordered(table: pa.Table, *, whole: bool = True) -> list[Line]:
+    """The rows of a table as they were, in its order; without their columns unless they are wanted `whole`."""
+    found: list[Any] = [None] * len(table)
+    for layout in pc.unique(table["layout"]).to_pylist():
+        is_such = pc.equal(table["layout"], layout)
+        known = json.loads(layout)
+        known = known if whole else {part: columns for part, columns in known.items() if part != "row"}
+        places = pc.indices_nonzero(is_such).to_pylist()
+        for place, line in zip(places, _lines(table.filter(is_such), known), strict=True):
+            found[place] = line
+    return found
+
+
 def keys(table: pa.Table) -> Iterator[dict[str, Any]]:
     """What names the rows, of those that something names. The table needs no more than these columns and `layout`."""
     for layout in pc.unique(table["layout"]).to_pylist():
@@ -130,10 +153,14 @@ def keys(table: pa.Table) -> Iterator[dict[str, Any]]:
 
 
 def _lines(table: pa.Table, layout: Mapping[str, Any]) -> Iterator[Line]:
-    facts = [table[name].to_pylist() for name in _FIXED.names[:8]]
+    facts = [table[name].to_pylist() for name in _FACTS]
+    has_latency = "latency_ms" in table.column_names
+    facts.append(table["latency_ms"].to_pylist() if has_latency else [None] * len(table))
     rows, keys, shares = (_mappings(table, layout.get(part)) for part in _PARTS[:3])
     labels, values = (_values(table, layout.get(part)) for part in _PARTS[3:])
-    for number, (identity, at, loop, version, digest, arm, shadow, unit) in enumerate(zip(*facts, strict=True)):
+    for number, (identity, at, loop, version, digest, arm, shadow, unit, latency) in enumerate(
+        zip(*facts, strict=True)
+    ):
         yield Line(
             id=identity,
             at=at,
@@ -148,6 +175,7 @@ def _lines(table: pa.Table, layout: Mapping[str, Any]) -> Iterator[Line]:
             probabilities=shares[number],
             label=labels[number],
             value=values[number],
+            latency_ms=latency,
         )
 
 
@@ -238,7 +266,7 @@ def _kind_of(field: pa.Field) -> str:
 
 def _fixed(lines: Sequence[Line], file: str) -> dict[str, pa.Array]:
     made = {name: pa.array([getattr(one, name) for one in lines], _FIXED.field(name).type)
-            for name in _FIXED.names[:8] if name != "at"}  # fmt: skip
+            for name in (*_FACTS, "latency_ms") if name != "at"}  # fmt: skip
     moments = [_made_at(line) for line in lines]
     made["at"] = pa.array(moments, _FIXED.field("at").type)
     days = pa.array([_day(at) for at in moments], pa.string())

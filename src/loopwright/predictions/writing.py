@@ -20,6 +20,8 @@ from loopwright.errors import StoreUnavailable
 
 CLOSE = "close"
 """A file of this name in a folder asks its writers to close what they have open."""
+ASIDE = ".aside"
+"""The ending of a file that is set aside; what was wrong with it stands beside it, in text."""
 _FIX = "free some disk space, or give the gateway the right to write to its workspace, and send it again"
 _CLOSING_SECONDS = 1.0
 Content: TypeAlias = bytes | memoryview

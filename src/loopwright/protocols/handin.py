@@ -29,7 +29,7 @@ from loopwright.data.schema import Schema
 from loopwright.errors import VersionNotFound
 from loopwright.gateway.decode import LISTED, Problem, Problems, is_scalar
 from loopwright.gateway.refused import Refused, unfit
-from loopwright.predictions import finding, journal
+from loopwright.predictions import aside, finding, journal, labels
 from loopwright.predictions.concealing import Concealer
 from loopwright.predictions.journal import Journal, Line
 from loopwright.protocols import door
@@ -90,6 +90,11 @@ class HandingIn:
             known = finding.known(self._workspace, lines)
             fresh = [line for identity, line in lines.items() if identity not in known]
             self._record(fresh)
+            for loop in {
+                line.loop for line in lines.values()
+            }:  # also of lines that were known: it may have been killed
+                ids = [line.id for line in lines.values() if line.loop == loop]
+                aside.adopt(self._workspace, self._workspace / labels.FOLDER, loop, ids, self._clock)
         return Taken(len(fresh), len(lines) - len(fresh))
 
     def _answer(self, request: Request, content: bytes, *, is_gzip: bool) -> Answer:
@@ -134,7 +139,7 @@ class HandingIn:
             problems += wrong_values[: LISTED - len(problems)]
             return None
         row, key = concealer.row(line.row), concealer.key(line.key)
-        return msgspec.structs.replace(line, version=version.number, arm=ARM, row=row, key=key)
+        return msgspec.structs.replace(line, version=version.number, arm=ARM, row=row, key=key, latency_ms=None)
 
     def _version(self, loop: str, digest: str) -> Known | None:
         """Remembered where there is one: it never changes."""

@@ -1,55 +1,42 @@
 """Labels that come in: checked, matched with what was predicted, and recorded. All of a loop, or none.
 
-The label of a prediction nobody made is counted as unknown and not kept; one for a key is kept, for its row may be
-predicted yet.
+The label of a prediction that is not there is counted as unknown and kept aside, for it may be handed in yet; one for a
+key is kept, for its row may be predicted yet. Where its loop is no loop of this workspace, it is not kept.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from loopwright.core.clock import Clock
 from loopwright.gateway.decode import LISTED, Problem, Problems, is_scalar
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.refused import Refused, unfit
-from loopwright.predictions import finding, journal, reading
+from loopwright.predictions import aside, finding, journal, reading
 from loopwright.predictions.concealing import Concealer
 from loopwright.predictions.journal import Journal
 from loopwright.predictions.keys import Keys
 from loopwright.predictions.labels import Label
-from loopwright.protocols.bodies import Scalar
+from loopwright.protocols.label_bodies import FORM, Body, Contract, Facts, Told, read
 
 _RECENT = 200
 """Predictions that the kinds of key columns are seen from."""
-FORM = '{"labels": [{"prediction_id": "...", "label": true}]}'
-
-
-class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One label as it comes: of a prediction, or of a key of a loop."""
-
-    label: Scalar
-    prediction_id: str | None = None
-    loop: str | None = None
-    key: dict[str, Scalar] | None = None
-
-
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    labels: list[Told]
-    origin: str = "HTTP"
-    """Where they come from, for people."""
+OUTCOME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_FIRST, _APART = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=1)
+"""Of the time when a label became true, and how far the clock that says so may be ahead of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     accepted: int
     unknown: int
-    """Of predictions or loops that are not there: not kept."""
+    """Of predictions that are not there: kept aside. Of loops that are not: not kept."""
     unmatched: int
     """Of those accepted, by keys that no prediction has yet."""
 
@@ -62,69 +49,91 @@ class Labelling:
         *,
         workspace: Path,
         journal: Journal,
-        gateway: Gateway,
         clock: Clock,
+        gateway: Gateway | None = None,
+        contracts: Callable[[], Mapping[str, Contract]] | None = None,
         concealer: Callable[[str, int], Concealer | None] = lambda _loop, _version: None,
+        aside: Journal | None = None,
     ) -> None:
-        """`concealer` is what hides the values of a version's rows, and so of the keys that labels come by."""
+        """`contracts` tells of the loops that labels are for; of a `gateway` they are those that it serves.
+
+        `concealer` is what hides the values of a version's rows, and so of the keys that labels come by. Labels of
+        predictions that are not there go to the journal `aside`; without one they are not kept.
+        """
         self._workspace = workspace
         self._concealer = concealer
         self._journal = journal
-        self._gateway = gateway
+        self._aside = aside
+        self._contracts = contracts or (lambda: _served(gateway))
         self._clock = clock
         self._keys: dict[tuple[str, tuple[str, ...]], Keys] = {}
 
-    def take(self, body: Body, check: Callable[[str], None]) -> Accepted:
-        """Record what is known. Raises `Refused` for labels that cannot be, `StoreUnavailable`, and what `check` does
-        of a loop that whoever sends them may not touch."""
-        _refuse(problem for row, told in enumerate(body.labels) for problem in _form(row, told))
-        loops = self._loops(body.labels)
-        for touched in {loop for loop in loops if loop is not None}:
+    def take(self, body: Body, check: Callable[[str], None], *, is_text: bool = False) -> Accepted:
+        """Record what is known. `is_text`: labels and keys are text that may stand for a number, true or false.
+
+        Raises `Refused` for labels that cannot be, `StoreUnavailable`, and what `check` does of a loop that whoever
+        sends them may not touch; of the loop "" where they may not touch all.
+        """
+        _refuse(problem for row, told in enumerate(body.labels) for problem in _form(row, told, self._clock.now()))
+        contracts = self._contracts()
+        placed = self._placed(body.labels, contracts)
+        for touched in {one.loop for one in placed if one.loop is not None}:
             check(touched)
-        facts = self._facts({loop for told, loop in zip(body.labels, loops, strict=True) if told.key})
-        _refuse(p for row, told in enumerate(body.labels) for p in _fit(row, told, facts.get(loops[row] or "")))
-        lines: dict[str, list[Label]] = {}
-        for told, loop in zip(body.labels, loops, strict=True):
-            line = self._line(told, body, facts.get(loop)) if loop is not None else None
-            if loop is not None and line is not None:
-                lines.setdefault(loop, []).append(line)
-        for loop, labels in lines.items():
-            self._journal.append(loop, labels)
-        accepted = sum(map(len, lines.values()))
-        unmatched = sum(self._unmatched(loop, facts[loop].key, lines[loop]) for loop in lines.keys() & facts.keys())
-        return Accepted(accepted, len(loops) - accepted, unmatched)
+        facts = self._facts(contracts, {one.loop for one in placed if one.told.key})
+        if is_text:
+            placed = [replace(one, told=read(one.told, facts.get(one.loop or ""))) for one in placed]
+        _refuse(p for row, one in enumerate(placed) for p in _fit(row, one.told, facts.get(one.loop or "")))
+        return self._record(placed, body.origin, facts, check)
 
-    def _unmatched(self, loop: str, columns: tuple[str, ...], labels: Sequence[Label]) -> int:
+    def _record(
+        self, placed: Sequence[_Placed], origin: str, facts: Mapping[str, Facts], check: Callable[[str], None]
+    ) -> Accepted:
+        lines, strangers, accepted = dict[str, list[Label]](), list[Label](), 0
+        for one in placed:
+            line = self._line(one, origin, facts.get(one.loop or ""))
+            if line is not None and one.loop is not None:
+                lines.setdefault(one.loop, []).append(line)
+                accepted += one.is_known
+            elif line is not None:
+                strangers.append(line)
+        if strangers and self._aside is not None and _is_for_all(check):
+            self._aside.append(aside.NAME, strangers)
+        for loop, found in lines.items():
+            self._journal.append(loop, found)
+        unmatched = sum(self._unmatched(loop, lines[loop]) for loop in lines.keys() & facts.keys())
+        return Accepted(accepted, len(placed) - accepted, unmatched)
+
+    def _unmatched(self, loop: str, labels: Sequence[Label]) -> int:
         """How many are by a key that no prediction has yet."""
-        wanted = [label.key for label in labels if label.key is not None and label.key.keys() == set(columns)]
-        if not wanted:
-            return 0
-        of = loop, columns
-        known = self._keys.get(of) or self._keys.setdefault(of, Keys(self._workspace, loop, columns))
-        known.refresh()
-        return sum(key not in known for key in wanted)
+        count = 0
+        for columns in {tuple(sorted(label.key)) for label in labels if label.key is not None}:
+            of = loop, columns
+            known = self._keys.get(of) or self._keys.setdefault(of, Keys(self._workspace, loop, columns))
+            known.refresh()
+            wanted = [label.key for label in labels if label.key is not None and label.key.keys() == set(columns)]
+            count += sum(key not in known for key in wanted)
+        return count
 
-    def _loops(self, labels: Sequence[Told]) -> list[str | None]:
-        """The loop of each, None for what nobody predicted."""
+    def _placed(self, labels: Sequence[Told], contracts: Mapping[str, Contract]) -> list[_Placed]:
         known = finding.known(self._workspace, (told.prediction_id for told in labels if told.prediction_id))
-        names = {state.loop for state in self._gateway.states()}
-        names |= set(journal.loops(self._workspace / journal.FOLDER))
-        return [
-            known.get(told.prediction_id) if told.prediction_id else told.loop if told.loop in names else None
-            for told in labels
-        ]
+        names = {*contracts, *journal.loops(self._workspace / journal.FOLDER)}
+        found = []
+        for told in labels:
+            said = told.loop if told.loop in names else None
+            if told.prediction_id is None:
+                found.append(_Placed(told, said, is_known=said is not None))
+            else:
+                found.append(_Placed(told, known.get(told.prediction_id, said), is_known=told.prediction_id in known))
+        return found
 
-    def _facts(self, keyed: Collection[str | None]) -> Mapping[str, _Facts]:
-        """Of the loops that are served; the kinds of keys only of those that are `keyed`, for they are looked up."""
+    def _facts(self, contracts: Mapping[str, Contract], keyed: Collection[str | None]) -> Mapping[str, Facts]:
+        """The kinds of keys only of those that are `keyed`, for they are looked up."""
         facts = {}
-        for state in self._gateway.states():
-            if state.served:
-                model = state.served.champion
-                kinds = tuple({type(one) for one in model.predictor.classes}) or (int, float)
-                concealer = self._concealer(state.loop, model.version.number)
-                hidden = concealer.columns if concealer else ()
-                key_kinds = self._key_kinds(state.loop, hidden) if state.loop in keyed else {}
-                facts[state.loop] = _Facts(kinds, model.schema.key, key_kinds, concealer)
+        for loop, contract in contracts.items():
+            kinds = tuple({type(one) for one in contract.classes}) or (int, float)
+            concealer = self._concealer(loop, contract.version)
+            key_kinds = self._key_kinds(loop, concealer.columns if concealer else ()) if loop in keyed else {}
+            facts[loop] = Facts(kinds, contract.key, contract.time, key_kinds, concealer)
         return facts
 
     def _key_kinds(self, loop: str, hidden: Collection[str]) -> Mapping[str, str]:
@@ -137,37 +146,65 @@ class Labelling:
                     found.setdefault(name, set()).add(_key_kind(value))
         return {name: kinds.pop() for name, kinds in found.items() if len(kinds) == 1}
 
-    def _line(self, told: Told, body: Body, facts: _Facts | None) -> Label | None:
-        """None by a key that predictions are not kept under, for its values are dropped. Raises `Refused`."""
-        key: Any = told.key  # without a null: `_form` saw to it
+    def _line(self, one: _Placed, origin: str, facts: Facts | None) -> Label | None:
+        """None of a loop that is not there, and by a key that predictions are not kept under, for its values are
+        dropped. Raises `Refused`."""
+        told, key = one.told, one.told.key
+        if key is not None and one.loop is None:
+            return None
+        hidden: Any = key  # without a null: `_form` saw to it
         if key is not None:
             if facts is None:
                 what = f"no model of {told.loop} is loaded that would say which values of its key must be hidden"
                 raise Refused(503, what, fix="see GET /v1/loops, and send it again", retry_seconds=5.0)
-            key = facts.concealer.label_key(key) if facts.concealer else key
-            if key is None:
+            hidden = facts.concealer.label_key(key) if facts.concealer else key
+            if hidden is None:
                 return None
+        label: Any = _as_class(told.label, facts.kinds) if facts and told.outcome is None else told.label
         return Label(
-            label=_as_class(told.label, facts.kinds if facts else ()),
+            label=label,
             at=self._clock.now(),
-            origin=body.origin,
+            origin=origin,
             prediction_id=told.prediction_id,
-            key=key,
+            key=hidden,
+            outcome=told.outcome,
+            true_at=None if told.at is None else _utc(told.at),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    """What labels of a loop look like."""
+class _Placed:
+    """A label, and the loop it is of: None for what nobody predicted and no loop is said of."""
 
-    kinds: tuple[type, ...]
-    key: tuple[str, ...]
-    key_kinds: Mapping[str, str]
-    """Of its columns, as far as they are known."""
-    concealer: Concealer | None
+    told: Told
+    loop: str | None
+    is_known: bool
 
 
-def _form(row: int, told: Told) -> Iterator[Problem]:
+def _is_for_all(check: Callable[[str], None]) -> bool:
+    """Whether whoever sends labels is for every loop: of a prediction that is not there nobody knows whose it is."""
+    try:
+        check("")
+    except Refused:
+        return False
+    return True
+
+
+def _served(gateway: Gateway | None) -> Mapping[str, Contract]:
+    found = {}
+    for state in gateway.states() if gateway else ():
+        if state.served:
+            model = state.served.champion
+            found[state.loop] = Contract(
+                version=model.version.number,
+                classes=model.predictor.classes,
+                key=model.schema.key,
+                time=model.schema.time,
+            )
+    return found
+
+
+def _form(row: int, told: Told, now: datetime) -> Iterator[Problem]:
     """What is wrong with a label, whatever its loop."""
     if not _is_known(told.label):
         yield Problem(row, "label", None, "text, a number of 64 bits, true or false")
@@ -179,16 +216,35 @@ def _form(row: int, told: Told) -> Iterator[Problem]:
         yield Problem(row, "key", None, "an object of text, numbers, true or false")
     if told.key is not None and told.loop is None:
         yield Problem(row, "loop", None, "the name of the loop that the key belongs to")
+    if told.outcome is not None and not OUTCOME.fullmatch(told.outcome):
+        yield Problem(row, "outcome", told.outcome[:100], "a name: small letters, digits, - and _, a letter first")
+    if told.at is not None and not _has_been(told.at, now):
+        yield Problem(row, "at", None, "a time from 1970 to now, when it became true")
 
 
-def _fit(row: int, told: Told, facts: _Facts | None) -> Iterator[Problem]:
+def _has_been(at: datetime, now: datetime) -> bool:
+    try:
+        return _FIRST <= _utc(at) <= now + _APART
+    except OverflowError:
+        return False
+
+
+def _utc(at: datetime) -> datetime:
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _fit(row: int, told: Told, facts: Facts | None) -> Iterator[Problem]:
     """What is wrong with a label of this loop. A class that is new is right: the world may have it."""
     if facts is None:
         return
-    if type(_as_class(told.label, facts.kinds)) not in facts.kinds:
+    if told.outcome is not None:
+        if isinstance(told.label, str):
+            yield Problem(row, "label", told.label[:100], "a number, true or false: it is an outcome")
+    elif type(_as_class(told.label, facts.kinds)) not in facts.kinds:
         yield Problem(row, "label", told.label, " or ".join(sorted(_NOUNS[kind] for kind in facts.kinds)))
-    if told.key is not None and facts.key and set(told.key) != set(facts.key):
-        yield Problem(row, "key", ", ".join(told.key)[:100], f"the columns {', '.join(facts.key)}")
+    if told.key is not None and facts.key and set(told.key) - {facts.time} != set(facts.key) - {facts.time}:
+        beside = f", and {facts.time} where one key is predicted on again" if facts.time else ""
+        yield Problem(row, "key", ", ".join(told.key)[:100], f"the columns {', '.join(facts.key)}{beside}")
     for name, value in (told.key or {}).items():
         kind = facts.key_kinds.get(name)
         if kind is not None and _key_kind(value) != kind:

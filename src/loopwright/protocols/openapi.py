@@ -8,7 +8,7 @@ from typing import Any
 from loopwright.gateway.example import example
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.served import State
-from loopwright.protocols import arrow, handin, openapi_doors, shapes
+from loopwright.protocols import arrow, handin, label_bodies, openapi_doors, shapes
 from loopwright.protocols.shapes import (
     ERROR,
     NUMBER,
@@ -28,6 +28,7 @@ from loopwright.protocols.shapes import (
 from loopwright.protocols.told import release
 
 _LABELS: Json = {"labels": [{"prediction_id": "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0", "label": True}]}
+_LABEL_REFUSALS = ("400", "408", "413", "415", "422", "503")
 _PREDICT_REFUSALS = ("400", "404", "408", "413", "422", "500", "503", "504")
 
 
@@ -101,10 +102,22 @@ def _handed_in() -> Json:
 
 def _labels(most: int) -> Json:
     scalar = {"type": ["string", "number", "boolean"]}
-    of_prediction = exactly({"prediction_id": TEXT, "label": scalar})
     keys: dict[str, Any] = {"type": "object", "additionalProperties": scalar}
-    of_key = exactly({"loop": TEXT, "key": keys, "label": scalar})
+    beside = {
+        "outcome": TEXT | {"description": "the name of a number beside the label, such as revenue"},
+        "at": TEXT | {"format": "date-time", "description": "when it became true"},
+    }
+    of_prediction = exactly(
+        {"prediction_id": TEXT, "label": scalar, "loop": TEXT, **beside}, ["prediction_id", "label"]
+    )
+    of_key = exactly({"loop": TEXT, "key": keys, "label": scalar, **beside}, ["loop", "key", "label"])
     asked = exactly({"labels": many({"oneOf": [of_prediction, of_key]}, most), "origin": TEXT}, ["labels"])
     answer = exactly(dict.fromkeys(("accepted", "unknown", "unmatched"), WHOLE))
-    found = post("Tell what came true", body(asked, _LABELS), body(answer), "400", "408", "413", "422", "503")
-    return found | {"operationId": "label"}
+    rows = body(TEXT | {"description": label_bodies.ROWS_FORM}, kind=label_bodies.CSV)
+    rows |= body({"type": "string", "format": "binary"}, kind=arrow.TYPE)
+    found = post("Tell what came true", body(asked, _LABELS) | rows, body(answer), *_LABEL_REFUSALS)
+    query = [
+        {"name": name, "in": "query", "schema": TEXT, "description": "of all labels of a body of CSV or Arrow"}
+        for name in ("loop", "outcome", "origin")
+    ]
+    return found | {"operationId": "label", "parameters": query}

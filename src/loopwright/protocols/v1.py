@@ -15,7 +15,7 @@ from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.refused import Refused
 from loopwright.gateway.served import State
 from loopwright.gateway.unit import unit_of
-from loopwright.protocols import arrow, door, inference, labelling, native, openapi, told
+from loopwright.protocols import arrow, door, inference, label_bodies, native, openapi, told
 from loopwright.protocols.bodies import Limits, Scalar, parsed, refuse_values
 from loopwright.protocols.door import Answer, Guarded
 from loopwright.protocols.labelling import Labelling
@@ -34,7 +34,6 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _BODY = msgspec.json.Decoder(Body)
-_LABELS = msgspec.json.Decoder(labelling.Body)
 
 
 class Api:
@@ -126,8 +125,9 @@ class Api:
         return Response(arrow.written(found), media_type=arrow.TYPE)
 
     def _take_labels(self, request: Request, content: bytes) -> Answer:
-        body = parsed(content, _LABELS, labelling.FORM, many="labels", limits=self._limits)
-        return Answer(self._labels.take(body, lambda loop: door.refuse_loop(request, loop)))
+        kind = request.headers.get("content-type", "")
+        sent = label_bodies.sent(content, kind, request.query_params, self._limits)
+        return Answer(self._labels.take(sent.body, lambda loop: door.refuse_loop(request, loop), is_text=sent.is_text))
 
 
 def answer(gateway: Gateway, limits: Limits, loop: str, content: bytes) -> Answer:

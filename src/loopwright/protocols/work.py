@@ -90,7 +90,7 @@ class Desk:
         if begun >= until:
             raise self._late()
         try:
-            with due(until):
+            with due(until, until - self._patience.deadline_seconds):
                 return work()
         finally:
             seconds = self._clock.monotonic() - begun

@@ -54,7 +54,7 @@ class HotPath:
         patience, limits = bounds.patience, bounds.limits
         self._sockets = bounds.sockets
         self._watch = watch
-        self._shadows = Shadows(journal=journal, watch=self._watch, clock=clock, tally=tally)
+        self._shadows = Shadows(journal=journal, watch=self._watch, clock=clock, tally=tally, failures=gateway.failures)
         answering = Answering(gateway=gateway, journal=journal, watch=self._watch, clock=clock, tally=tally)
         gateway.loading.on_rest = answering.forget
         self.lanes = Lanes(answering, patience=patience, clock=clock, tally=tally, after=self._shadows.offer)

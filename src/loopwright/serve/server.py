@@ -23,8 +23,9 @@ from loopwright.gateway.model import LoadedModel, load
 from loopwright.gateway.notices import Notices
 from loopwright.gateway.precomputed import Precomputed
 from loopwright.gateway.watch import Watch
-from loopwright.predictions import by_key, health, journal, labels
+from loopwright.predictions import aside, by_key, health, journal, labels
 from loopwright.predictions.concealing import Concealer, Mode, secret_of
+from loopwright.predictions.failures import CLOSE_SECONDS, Failures
 from loopwright.predictions.journal import Journal, Terms
 from loopwright.protocols.bodies import Limits
 from loopwright.protocols.door import Entry
@@ -96,8 +97,10 @@ class Gate:
         self._limits = limits
         self._grpc: GrpcServer | None = None
         self._predictions = Journal(workspace / journal.FOLDER, clock, terms=terms)
-        whole = Terms(patience_seconds=terms.patience_seconds, close_seconds=terms.close_seconds)
+        whole = Terms(patience_seconds=terms.patience_seconds, close_seconds=max(terms.close_seconds, CLOSE_SECONDS))
         self._labels = Journal(workspace / labels.FOLDER, clock, terms=whole)  # a label told is there, or refused
+        self._aside = Journal(workspace / aside.FOLDER, clock, terms=whole)
+        self._failures = Failures(workspace, clock, terms)
         self._precomputed = Precomputed(workspace / by_key.FOLDER)
         watch = Watch(clock, recycle_seconds=patience.recycle_seconds, on_stuck=on_stuck)
         self.gateway = self._gateway(stores, memory_bytes, (watch, patience.deadline_seconds))
@@ -125,6 +128,7 @@ class Gate:
         labelling = Labelling(
             workspace=self._workspace,
             journal=self._labels,
+            aside=self._aside,
             gateway=self.gateway,
             clock=self._clock,
             concealer=lambda loop, version: self._predictions.concealers.get((loop, version)),
@@ -163,6 +167,7 @@ class Gate:
             notices=self.notices,
             watched=watched,
             precomputed=self._precomputed,
+            failures=self._failures,
         )
 
     def _concealer(self, schema: Schema) -> Concealer:
@@ -201,7 +206,7 @@ class Gate:
 
     def _keep_journals(self) -> None:
         """Close files that are due for the table, and tell how the recording of predictions goes."""
-        for one in (self._predictions, self._labels):
+        for one in (self._predictions, self._labels, self._aside, self._failures):
             one.close_old()
         health.tell(self.notices.note, self._predictions.changes())
 
@@ -222,3 +227,5 @@ class Gate:
         self.guard.stop()
         self._predictions.close()
         self._labels.close()
+        self._aside.close()
+        self._failures.close()

@@ -3,7 +3,8 @@
 It holds what must outlive a worker, the sockets, and imports nothing heavy, for workers are copies of it: they begin
 with what it has loaded, and it is small. It opens no store and has one thread, so that a copy is always whole.
 
-SIGTERM and SIGINT end all once they have answered what they began; a second one ends them at once. SIGHUP replaces
+SIGTERM and SIGINT end all once they have answered what they began; a second one ends them at once, and the end of the
+lifeline it was given, when what started it is gone, is the same as the first. SIGHUP replaces
 every worker, one after the other: the old one goes when the new one answers, and for all loops that the old one did.
 """
 
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from loopwright.core.clock import Clock
+from loopwright.processes import how_it_ended, rest_seconds
 from loopwright.serve.worker import DRAIN_SECONDS, Desk
 
 _logger = logging.getLogger(__name__)
@@ -31,7 +33,6 @@ Loops = Mapping[str, Sequence[int]]
 _TICK_SECONDS = 0.1
 _SHORT_SECONDS = 2.0
 """A worker that ends sooner than this after it was ready has not been of use."""
-_LONGEST_REST_SECONDS = 30.0
 _LATER_SECONDS = 1.0
 _LAST_SECONDS = 1.0
 """Beyond what a worker may take to drain."""
@@ -62,15 +63,6 @@ class Child:
     said: bytes = b""
 
 
-def rest_seconds(short_lives: int) -> float:
-    """Before another worker is started, after so many in a row that ended before they were of use.
-
-    >>> [rest_seconds(lives) for lives in (0, 1, 2, 3, 4, 99)]
-    [0.0, 0.5, 1.0, 2.0, 4.0, 30.0]
-    """
-    return min(_LONGEST_REST_SECONDS, 2.0 ** (short_lives - 2)) if short_lives else 0.0
-
-
 def lost_loops(old: Loops, new: Loops) -> str:
     """Loops that one worker answers, and another knows of and cannot answer.
 
@@ -88,11 +80,7 @@ def ending(status: int, reason: str | None) -> str:
     """
     if reason is not None:
         return f"gave up: {reason}"
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name
-    return f"was ended by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+    return how_it_ended(os.waitstatus_to_exitcode(status))
 
 
 class Supervisor:
@@ -106,6 +94,7 @@ class Supervisor:
         clock: Clock,
         on_ready: Callable[[Loops], None],
         companions: Sequence[Companion] = (),
+        lifeline: int | None = None,
     ) -> None:
         self._work = work
         self._sockets = list(sockets)
@@ -129,12 +118,15 @@ class Supervisor:
         self._ending: list[threading.Thread] = []
         self._selector = selectors.DefaultSelector()
         self._lifeline = os.pipe()
+        self._above = lifeline
         self._alarm = os.pipe()
 
     def run(self) -> int:
         """Until it is told to stop; the exit code. A first worker that cannot begin ends it all, with its own code."""
         os.set_blocking(self._alarm[1], False)
         self._selector.register(self._alarm[0], selectors.EVENT_READ)
+        if self._above is not None:
+            self._selector.register(self._above, selectors.EVENT_READ)
         signal.set_wakeup_fd(self._alarm[1], warn_on_full_buffer=False)
         for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(one, lambda number, _: self._signals.append(number))
@@ -151,6 +143,8 @@ class Supervisor:
         for key, _ in self._selector.select(_TICK_SECONDS):
             if key.fd == self._alarm[0]:
                 os.read(key.fd, _BLOCK_BYTES)
+            elif key.fd == self._above:
+                self._heed_above(key.fd)
             else:
                 self._hear(self._selector.get_map()[key.fd].data)
         while self._signals:
@@ -170,6 +164,12 @@ class Supervisor:
                 self._kill_all()
             else:
                 self._stop()
+
+    def _heed_above(self, lifeline: int) -> None:
+        if not os.read(lifeline, _BLOCK_BYTES):
+            self._selector.unregister(lifeline)
+            _logger.error("what started this gateway is gone, and it goes too")
+            self._heed(signal.SIGTERM)
 
     def _stop(self) -> None:
         """Nobody new comes in, and what has begun is answered."""

@@ -1,0 +1,231 @@
+"""New lines of a folder of journal files: of each file what was written since, although others are at work on it.
+
+What was read is a plain value, `Places`: how far each file that may grow was read, and which ones are over. Of those
+that were over long ago only two marks are kept: the greatest of their names, and the last moment one was written to. A
+file that nobody knows and whose name is not greater is over too, unless it was written to since.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from loopwright.core.clock import Clock
+from loopwright.predictions import journal
+from loopwright.predictions.writing import ASIDE
+
+_BLOCK_BYTES = 1 << 20
+_SURE_SECONDS = 1.0
+"""A folder whose time has stood for so long has not changed since: file systems tell times in steps of milliseconds."""
+
+
+class Places(msgspec.Struct, omit_defaults=True):
+    """How far the files of a folder were read."""
+
+    at: dict[str, int] = {}
+    """By name: the byte where the next line begins."""
+    done: list[str] = []
+    """Those that nobody writes to any more, read to the end."""
+    before: str = ""
+    until_ns: int = 0
+    """The two marks."""
+
+
+@dataclass(slots=True)
+class Piece:
+    """A part of one file."""
+
+    values: list[Any]
+    end: int
+    """Where it ends."""
+    torn: int = 0
+    is_over: bool = False
+    """Whether nothing will come any more."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a folder had."""
+
+    values: list[Any] = field(default_factory=list)
+    torn: int = 0
+    is_cut: bool = False
+    """Whether there may be more at once."""
+
+
+Reader = Callable[[Path, int, int], Piece]
+"""Reads a file from a byte on, about so many values."""
+
+
+class Tail:
+    """One folder. `kept` files that are over are remembered by name, and those written to for `settle_seconds`."""
+
+    def __init__(
+        self, folder: Path, readers: Mapping[str, Reader], clock: Clock, *, kept: int, settle_seconds: float
+    ) -> None:
+        """Of each ending of a file's name, how such files are read."""
+        self._folder = folder
+        self._readers = readers
+        self._clock = clock
+        self._kept = kept
+        self._settle_ns = int(settle_seconds * 1e9)
+        self._seen: tuple[int, float] = (-1, 0.0)
+        self._listed: dict[str, Path] | None = None
+        self._old: tuple[str, int, set[str]] = ("", 0, set())
+
+    def files(self) -> Mapping[str, Path]:
+        """All there are now, by name; one that was set aside by the name it had."""
+        try:
+            changed_ns = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        now = self._clock.monotonic()
+        if changed_ns != self._seen[0]:
+            self._seen, self._listed = (changed_ns, now), None
+        if self._listed is not None:
+            return self._listed
+        found = self._list()
+        if now - self._seen[1] >= _SURE_SECONDS:
+            self._listed = found
+        return found
+
+    def take(self, places: Places, files: Mapping[str, Path], most: int, passed: Collection[str] = ()) -> Taken:
+        """What came since, about `most` values; `places` go on. Files that are gone are forgotten."""
+        self._meet(places, files, passed)
+        taken = Taken()
+        for name in sorted(places.at):
+            if len(taken.values) >= most:
+                break
+            piece = self._readers[Path(name).suffix](files[name], places.at[name], most - len(taken.values))
+            taken.values += piece.values
+            taken.torn += piece.torn
+            places.at[name] = piece.end
+            if piece.is_over:
+                del places.at[name]
+                places.done.append(name)
+        taken.is_cut = len(taken.values) >= most
+        return taken
+
+    def _meet(self, places: Places, files: Mapping[str, Path], passed: Collection[str]) -> None:
+        """Take up new files, and forget those that are over and gone, or so many that two marks must do."""
+        places.done = [name for name in places.done if name in files]
+        known = {*places.at, *places.done, *passed}
+        fresh = [name for name in files if name not in known and not self._is_old(name, places, files)]
+        places.at = {name: place for name, place in places.at.items() if name in files} | dict.fromkeys(fresh, 0)
+        if len(places.done) > self._kept:
+            self._prune(places, files)
+
+    def _is_old(self, name: str, places: Places, files: Mapping[str, Path]) -> bool:
+        if name > places.before:
+            return False
+        before, until_ns, old = self._old
+        if (before, until_ns) != (places.before, places.until_ns):
+            old = set[str]()
+            self._old = (places.before, places.until_ns, old)
+        if name not in old:
+            with suppress(FileNotFoundError):
+                if files[name].stat().st_mtime_ns > places.until_ns:
+                    return False
+            old.add(name)
+        return True
+
+    def _prune(self, places: Places, files: Mapping[str, Path]) -> None:
+        """Of those that were over when the files were listed before: whoever was written to until then is known."""
+        changed_ns = {}
+        for name in (*places.done, *places.at):
+            with suppress(FileNotFoundError):
+                changed_ns[name] = files[name].stat().st_mtime_ns
+        limit_ns = max(changed_ns.values(), default=0) - self._settle_ns
+        pruned = [name for name in places.done if name in changed_ns and changed_ns[name] <= limit_ns]
+        if pruned:
+            places.before = max(places.before, *pruned)
+            places.until_ns = max(places.until_ns, *(changed_ns[name] for name in pruned))
+            places.done = [name for name in places.done if name not in set(pruned)]
+
+    def _list(self) -> dict[str, Path]:
+        found = {}
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                name = entry.name.removesuffix(ASIDE)
+                stem, _, ending = name.partition(".")
+                if f".{ending}" in self._readers and journal.is_writer(stem):
+                    found[name] = Path(entry.path)
+        return found
+
+
+def lines_of(decoder: Any) -> Reader:
+    """What reads files of one JSON text a line."""
+
+    def read(file: Path, start: int, most: int) -> Piece:
+        try:
+            opened = file.open("rb")
+        except FileNotFoundError:  # it became part of the table: its rest is there
+            return Piece([], start)
+        with opened:
+            return _read_lines(opened, decoder, start, most)
+
+    return read
+
+
+def _read_lines(opened: BinaryIO, decoder: Any, start: int, most: int) -> Piece:
+    piece = Piece([], start)
+    is_closed = is_over(opened.fileno())  # before its end is looked for
+    opened.seek(start)
+    while len(piece.values) + piece.torn < most:
+        block = _block(opened)
+        cut = block.rfind(b"\n") + 1
+        if not cut:
+            if is_closed:
+                _decode(block, decoder, piece)  # as it is taken up by the table, where all but its end is there
+                piece.end, piece.is_over = piece.end + len(block), True
+            return piece
+        whole = _first_lines(block[:cut], most - len(piece.values) - piece.torn)
+        _decode(whole, decoder, piece)
+        piece.end += len(whole)
+        opened.seek(piece.end)
+    return piece
+
+
+def _block(opened: BinaryIO) -> bytes:
+    """Some lines, or the whole rest: never a part of one line where there is more of it."""
+    parts = [opened.read(_BLOCK_BYTES)]
+    while len(parts[-1]) == _BLOCK_BYTES and b"\n" not in parts[-1]:
+        parts.append(opened.read(_BLOCK_BYTES))
+    return b"".join(parts)
+
+
+def _first_lines(block: bytes, most: int) -> bytes:
+    if len(block) <= most or block.count(b"\n") <= most:
+        return block
+    end = -1
+    for _ in range(most):
+        end = block.find(b"\n", end + 1)
+    return block[: end + 1]
+
+
+def _decode(block: bytes, decoder: Any, piece: Piece) -> None:
+    try:
+        piece.values += decoder.decode_lines(block)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        for line in block.splitlines():
+            try:
+                piece.values.append(decoder.decode(line))
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                piece.torn += bool(line.strip())  # a blank one was erased
+
+
+def is_over(file: int) -> bool:
+    """Whether nobody writes to an open file any more. Asked so that others may ask at the same time."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return True
