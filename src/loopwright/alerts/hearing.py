@@ -1,0 +1,89 @@
+"""What an event of the trail, or a promise that is not kept, is to an incident: whom it concerns, in one sentence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from loopwright.alerts.burning import Burning
+from loopwright.alerts.incident import Happening, Incident, Ledger
+from loopwright.alerts.urgency import Urgency, meaning
+from loopwright.core.event import Event
+from loopwright.core.stores import Stores
+from loopwright.errors import NotFound
+
+_PROMISES = ("availability", "latency")
+_MOST_WORDS = 300
+_DAY = timedelta(days=1)
+
+
+def happening(event: Event, stores: Stores) -> Happening | None:
+    """None for what concerns nobody: the steps of runs, and what alerting writes itself."""
+    noun, _, rest = event.subject.partition(":")
+    if noun == "alerts" or event.kind.startswith("Step"):
+        return None
+    loop, means = _loop(noun, rest, stores), meaning(event)
+    words = defaultdict(str, {**_flat(event.data), "loop": loop, "id": rest})
+    return Happening(
+        at=event.cause.at,
+        loop=loop,
+        cause=means.cause.format_map(words) if means else "",
+        urgency=means.urgency if means else Urgency.DIGEST,
+        what=_sentence(event),
+        look=means.look.format_map(words) if means else "",
+        ends=bool(means and means.ends),
+        kind=event.kind,
+    )
+
+
+def promises(loop: str, burning: Sequence[Burning], known: Ledger, now: datetime) -> list[Happening]:
+    """What burns now and is not known to, and the end of what is known to and does not: it is a state, no event."""
+    found = []
+    for what in _PROMISES:
+        one = next((one for one in burning if one.what == what), None)
+        is_open = next((it for it in known.open if it.loop == loop and it.cause == what), None)
+        if one is not None and (is_open is None or _is_news(one, is_open, now)):
+            found.append(_burns(loop, one, now))
+        elif one is None and is_open is not None:
+            over = f"{what} is within what was promised again"
+            found.append(Happening(at=now, loop=loop, cause=what, urgency=Urgency.DIGEST, what=over, ends=True))
+    return found
+
+
+def _is_news(one: Burning, incident: Incident, now: datetime) -> bool:
+    """Once a day also where nothing is, so that it is not forgotten."""
+    return one.urgency.rank < incident.urgency.rank or now - incident.last_at >= _DAY
+
+
+def _burns(loop: str, one: Burning, now: datetime) -> Happening:
+    return Happening(at=now, loop=loop, cause=one.what, urgency=one.urgency, what=str(one), look=f"lw monitor {loop}")
+
+
+def _loop(noun: str, rest: str, stores: Stores) -> str:
+    match noun:
+        case "loop":
+            return rest
+        case "version":
+            return rest.partition(":")[0]
+        case "run":
+            try:
+                return stores.runs.get(rest).pipeline
+            except NotFound:
+                return ""
+        case _:
+            return ""
+
+
+def _sentence(event: Event) -> str:
+    """The reason, where it was given; else what the data say first."""
+    decision = event.data.get("decision")
+    told = decision.get("reason") if isinstance(decision, Mapping) else None
+    reason = told or event.data.get("reason") or event.cause.reason or event.data.get("error")
+    words = str(reason) if reason else ", ".join(f"{name} {value}" for name, value in _flat(event.data).items())
+    return f"{event.kind}: {words}"[:_MOST_WORDS] if words else event.kind
+
+
+def _flat(data: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in data.items() if isinstance(value, str | int | float)}
