@@ -14,15 +14,9 @@ import pytest
 from hypothesis import settings
 
 from loopwright.core.stores import Stores
-from loopwright.store.artifacts import SqlArtifacts
 from loopwright.store.blobs import LocalBlobs
 from loopwright.store.database import Database
-from loopwright.store.events import SqlEvents
-from loopwright.store.executions import SqlExecutions
-from loopwright.store.keys import SqlApiKeys
-from loopwright.store.routes import SqlRoutes
-from loopwright.store.runs import SqlRuns
-from loopwright.store.versions import SqlVersions
+from loopwright.store.stores import sql_stores
 from loopwright.testing import HandClock
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -49,16 +43,7 @@ def opening(tmp_path: Path) -> Iterator[Callable[[str], Database]]:
 
 
 def stores_on(database: Database, blobs: Path) -> Stores:
-    return Stores(
-        runs=SqlRuns(database),
-        executions=SqlExecutions(database),
-        artifacts=SqlArtifacts(database),
-        versions=SqlVersions(database),
-        routes=SqlRoutes(database),
-        keys=SqlApiKeys(database),
-        events=SqlEvents(database),
-        blobs=LocalBlobs(blobs),
-    )
+    return sql_stores(database, LocalBlobs(blobs))
 
 
 def lw(

@@ -8,6 +8,8 @@ A workspace is a folder, `.loopwright/` beside the pipeline's file unless the se
     tables/           Delta tables
     logs/             what steps print while they run
     scratch/          files of steps at work
+    deployed/         code of deployments, as it was deployed
+    environments/     virtual environments of deployments, by their lock
     backups/          copies made before a migration
 """
 
@@ -20,17 +22,32 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loopwright import settings as settings_table
 from loopwright.core.artifact import Artifact
-from loopwright.core.clock import Clock, SystemClock
+from loopwright.core.clock import Clock, FileClock, SystemClock
+from loopwright.core.deployment import Deployment
 from loopwright.core.event import Cause
+from loopwright.core.run import Run, RunStatus
 from loopwright.core.stores import Blobs, Stores
-from loopwright.errors import MissingExtra, StoreTooNew, StoreUnavailable, UsageError, did_you_mean
+from loopwright.errors import (
+    DataError,
+    EnvironmentFailed,
+    LoopwrightError,
+    MissingExtra,
+    RunNotFound,
+    SettingsError,
+    StoreTooNew,
+    StoreUnavailable,
+    UsageError,
+    did_you_mean,
+)
+from loopwright.pipeline import deployed
+from loopwright.pipeline.deployed import Ran
 from loopwright.pipeline.keys import as_json
 from loopwright.pipeline.request import Report, Request
 from loopwright.pipeline.supervisor import Ending, Supervisor
@@ -38,9 +55,13 @@ from loopwright.settings import Settings
 
 if TYPE_CHECKING:
     from loopwright.data.tables import Tables
+    from loopwright.reconciler import Reconciler
     from loopwright.store.database import Database
 
 FORMAT = 1
+RECONCILERS = ("release", "monitor", "retrain", "alerts")
+"""The live loops, by the names under which they are kept."""
+_FOR_GOOD_SECONDS = 10 * 366 * 86_400.0
 _KEEP_OUT = "*\n"
 
 
@@ -58,24 +79,9 @@ class System:
     @cached_property
     def stores(self) -> Stores:
         """Opened at first use; the schema is brought up to date then."""
-        from loopwright.store.artifacts import SqlArtifacts
-        from loopwright.store.events import SqlEvents
-        from loopwright.store.executions import SqlExecutions
-        from loopwright.store.keys import SqlApiKeys
-        from loopwright.store.routes import SqlRoutes
-        from loopwright.store.runs import SqlRuns
-        from loopwright.store.versions import SqlVersions
+        from loopwright.store.stores import sql_stores
 
-        return Stores(
-            runs=SqlRuns(self._database),
-            executions=SqlExecutions(self._database),
-            artifacts=SqlArtifacts(self._database),
-            versions=SqlVersions(self._database),
-            routes=SqlRoutes(self._database),
-            keys=SqlApiKeys(self._database),
-            events=SqlEvents(self._database),
-            blobs=self._blobs(),
-        )
+        return sql_stores(self._database, self._blobs())
 
     def close(self) -> None:
         """Let go of the database; files need no closing. Also at the end of a `with` block."""
@@ -152,7 +158,25 @@ class System:
             folder=self.folder,
             settings=self._handed_on(),
         )
+        if named := deployed.named(self.workspace, asked.file):
+            return self._run_deployed(asked, self.stores.deployments.get(*named), on_report)
         return self._supervisor(on_report).run(asked)
+
+    def deployed_runner(self) -> deployed.Run:
+        """What runs deployments here: `run_deployed` of this workspace."""
+        return partial(run_deployed, self)
+
+    def _run_deployed(self, asked: Request, deployment: Deployment, on_report: Callable[[Report], None]) -> Ending:
+        """By the code, the environment and the settings that were deployed; what was set by hand here counts more."""
+        ready = deployed.ready(deployment, self.stores.blobs, workspace=self.workspace, project=self.folder)
+        chosen = self.settings.chosen
+        given = {
+            name: value
+            for name, value in deployment.settings.items()
+            if name in chosen and chosen[name].origin != "--set"
+        }
+        asked = replace(asked, file=ready.file, snapshot=ready.snapshot, settings=self._handed_on() | given)
+        return self._supervisor(on_report, ready.python).run(asked)
 
     def output(self, run: str, step: str) -> Any:
         """What a step of a run returned, its content verified. `run` is an id, part of one, or `last`.
@@ -190,9 +214,9 @@ class System:
         """Settings as this process settled them: the worker must not settle them anew from another folder."""
         return self.settings.overrides() | {"workspace": str(self.workspace)}
 
-    def _supervisor(self, on_report: Callable[[Report], None]) -> Supervisor:
+    def _supervisor(self, on_report: Callable[[Report], None], python: Path | None = None) -> Supervisor:
         return Supervisor(
-            command=[sys.executable, "-P", "-m", "loopwright.cli.worker"],
+            command=[str(python or sys.executable), "-P", "-m", "loopwright.cli.worker"],
             stores=lambda: self.stores,
             clock=self.clock,
             logs=self.logs,
@@ -202,6 +226,30 @@ class System:
     def cause(self, reason: str = "") -> Cause:
         """This moment and this user, for a change made by hand."""
         return Cause(actor=self.actor, at=self.clock.now(), reason=reason)
+
+    def reconciler(self, name: str) -> Reconciler:
+        """One of `RECONCILERS`, which acts in its own name. Raises MissingExtra."""
+        stores, workspace, clock, actor = self.stores, self.workspace, self.clock, f"{name}@{socket.gethostname()}"
+        match name:
+            case "release":
+                from loopwright.rollout.reconciler import Releases
+
+                return Releases(stores=stores, workspace=workspace, clock=clock, actor=actor)
+            case "monitor":
+                from loopwright.monitor.reconciler import Monitors
+
+                return Monitors(stores=stores, workspace=workspace, clock=clock, actor=actor)
+            case "retrain":
+                from loopwright.retrain.reconciler import Retrainings
+
+                run = self.deployed_runner()
+                return Retrainings(stores=stores, tables=self.tables, clock=clock, actor=actor, run=run)
+            case "alerts":
+                from loopwright.alerts.reconciler import Alerts
+
+                return Alerts(stores=stores, workspace=workspace, project=self.folder, clock=clock, actor=actor)
+            case _:
+                raise UsageError(f"{name!r} is no reconciler; {did_you_mean(name, RECONCILERS)}")
 
     def _blobs(self) -> Blobs:
         from loopwright.store.blobs import LocalBlobs
@@ -230,10 +278,86 @@ def open(  # noqa: A001 - reads as lw.open()
     ('.loopwright', [])
     """
     project = Path(folder).resolve()
-    settings = settings_table.load(project, flags)
-    workspace = _place(settings, project)
+    settings = _with_clock(settings_table.load(project, flags), project)
+    workspace = _place(settings, project, "workspace")
     _prepare(workspace, project, create=create)
-    return System(folder=project, workspace=workspace, settings=settings, clock=clock or SystemClock(), actor=whoami())
+    clock = clock or clock_of(settings)
+    return System(folder=project, workspace=workspace, settings=settings, clock=clock, actor=whoami())
+
+
+def clock_of(settings: Settings) -> Clock:
+    """The machine's, or that of the setting `clock_file`. Raises SettingsError for a file that holds no time."""
+    file = settings.text("clock_file")
+    return FileClock(Path(file)) if file else SystemClock()
+
+
+def _with_clock(settings: Settings, project: Path) -> Settings:
+    """With a clock that is turned by hand: its file by its whole path, for every process that is handed it on; and
+    leases that only the end of their process ends, for a day may pass at any moment while one works."""
+    chosen = settings.chosen["clock_file"]
+    if not chosen.value:
+        return settings
+    lease = settings.chosen["lease_seconds"]
+    given = {
+        "clock_file": replace(chosen, value=str(_place(settings, project, "clock_file"))),
+        "lease_seconds": replace(lease, value=max(float(lease.value), _FOR_GOOD_SECONDS), origin=chosen.origin),
+    }
+    return Settings({**settings.chosen, **given})
+
+
+def run_deployed(
+    system: System,
+    deployment: Deployment,
+    parameters: Mapping[str, Any],
+    *,
+    run_id: str | None = None,
+    on_report: Callable[[Report], None] = lambda _: None,
+) -> Ran:
+    """Run what is deployed, not the working tree, in a worker process of its own; wait for its end.
+
+    The run is called `run_id`, unless another one is at the very same work: then that is waited for. Where there is a
+    run of that name it is taken up, or, when it has ended, told. What goes wrong with the code, its environment or its
+    data is told by the result. Raises `StoreError` where the workspace is what fails.
+    """
+    there = _run_named(system.stores, run_id)
+    if there is not None and there.status.is_final:
+        return _ran(system.stores, deployment, Ending(run=there.id, status=there.status.value, error=there.error))
+    asked = Request(
+        file=Path(deployment.file),
+        pipeline=deployment.loop,
+        parameters=there.parameters if there else as_json(parameters),
+        new=run_id,
+        run=there.id if there else None,
+        folder=system.folder,
+    )
+    try:
+        return _ran(system.stores, deployment, system._run_deployed(asked, deployment, on_report))
+    except (EnvironmentFailed, DataError, SettingsError) as error:
+        return Ran(status=RunStatus.FAILED.value, run_id=None, version=None, error=str(error))
+
+
+def try_out(system: System, asked: Request, on_report: Callable[[Report], None] = lambda _: None) -> Ending:
+    """A run in a workspace that is thrown away afterwards: where it lies counts more than any setting that is asked."""
+    settings = {**asked.settings, **system._handed_on()}
+    return system._supervisor(on_report).run(replace(asked, settings=settings))
+
+
+def _run_named(stores: Stores, run_id: str | None) -> Run | None:
+    if run_id is None:
+        return None
+    try:
+        found = stores.runs.get(run_id)
+    except RunNotFound:
+        return None
+    return found if found.id == run_id else None
+
+
+def _ran(stores: Stores, deployment: Deployment, ending: Ending) -> Ran:
+    made = (one.number for one in stores.versions.list(deployment.loop) if one.run_id == ending.run)
+    error = ending.error
+    told = LoopwrightError(error.message, where=error.where, fix=ending.fix) if error else ""
+    status = ending.status or RunStatus.FAILED.value
+    return Ran(status=status, run_id=ending.run or None, version=next(made, None), error=str(told))
 
 
 def find_project(start: Path) -> Path:
@@ -242,9 +366,9 @@ def find_project(start: Path) -> Path:
     return next((above for above in [start, *start.parents] if any((above / m).exists() for m in marks)), start)
 
 
-def _place(settings: Settings, project: Path) -> Path:
-    """A relative workspace is relative to who chose it: the settings file, the caller's folder, else the project."""
-    chosen = settings.chosen["workspace"]
+def _place(settings: Settings, project: Path, name: str) -> Path:
+    """A relative path is relative to who chose it: the settings file, the caller's folder, else the project."""
+    chosen = settings.chosen[name]
     if chosen.origin == "default":
         base = project
     elif Path(chosen.origin).name == settings_table.FILE:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from tests.conftest import lw, open_database, stores_on
+from tests.integration.racing import race
 
 from loopwright.core.stores import Stores
 from loopwright.errors import StoreUnavailable
 from loopwright.store import migrate
 from loopwright.store.database import Database
 from loopwright.testing.conformance import StoresConformance, a_run, cause, refusal
+from loopwright.testing.conformance_live import LiveStoresConformance
 
 _numbers = itertools.count()
 Postgres = Callable[[str], str]
@@ -29,7 +31,7 @@ def database(url: str, opening: Callable[[str], Database]) -> Database:
     return opening(url)
 
 
-class TestPostgres(StoresConformance):
+class TestPostgres(StoresConformance, LiveStoresConformance):
     @pytest.fixture
     def stores(self, database: Database, tmp_path: Path) -> Stores:
         return stores_on(database, tmp_path / "blobs")
@@ -58,6 +60,10 @@ def test_events_are_numbered_in_the_order_of_commits_by_many_writers(database: D
     reader.join()
     assert len(seen) == 100  # a reader that remembers the last number misses nothing
     assert seen == sorted(set(seen))
+
+
+def test_of_two_processes_that_decide_the_same_at_once_one_wins(url: str, database: Database, tmp_path: Path) -> None:
+    race(stores_on(database, tmp_path / "blobs"), url, tmp_path)
 
 
 def test_the_tables_in_the_code_are_what_the_migrations_leave(database: Database) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import SOURCE, stores_on
+from tests.integration.racing import race
 
 from loopwright.core.run import RunStatus
 from loopwright.core.stores import Blobs, Stores
@@ -35,6 +36,7 @@ from loopwright.testing.conformance import (
     refusal,
     start,
 )
+from loopwright.testing.conformance_live import LiveStoresConformance
 
 Opening = Callable[[str], Database]
 
@@ -48,7 +50,7 @@ def database(tmp_path: Path, opening: Opening) -> Database:
     return opening(url_in(tmp_path))
 
 
-class TestSqlite(StoresConformance):
+class TestSqlite(StoresConformance, LiveStoresConformance):
     @pytest.fixture
     def stores(self, database: Database, tmp_path: Path) -> Stores:
         return stores_on(database, tmp_path / "blobs")
@@ -144,6 +146,10 @@ def test_two_processes_that_write_at_once_lose_nothing(tmp_path: Path, opening: 
     assert len(stores.runs.list(limit=1000)) == 120
     numbers = [event.number for event in stores.events.list()]
     assert numbers == list(range(1, 361))
+
+
+def test_of_two_processes_that_decide_the_same_at_once_one_wins(tmp_path: Path, database: Database) -> None:
+    race(stores_on(database, tmp_path / "blobs"), url_in(tmp_path), tmp_path)
 
 
 def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: Path, opening: Opening) -> None:

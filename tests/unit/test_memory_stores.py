@@ -5,10 +5,11 @@ import pytest
 from loopwright.core.stores import Blobs, Stores
 from loopwright.testing import HandClock, memory_stores
 from loopwright.testing.conformance import BlobsConformance, StoresConformance
+from loopwright.testing.conformance_live import LiveStoresConformance
 from loopwright.testing.memory import MemoryBlobs
 
 
-class TestMemory(StoresConformance):
+class TestMemory(StoresConformance, LiveStoresConformance):
     @pytest.fixture
     def stores(self) -> Stores:
         return memory_stores()

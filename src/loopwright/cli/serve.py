@@ -6,16 +6,16 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from loopwright.cli import words
+from loopwright.cli import ready, words
 from loopwright.errors import LoopwrightError, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the URL there once requests are answered; at the end it is taken away.",
 )
+@click.option("--lifeline", is_flag=True, hidden=True, help="End when the input does; for what starts a gateway.")
 def serve(
     host: str | None,
     platform: Host | None,
@@ -72,6 +73,7 @@ def serve(
     grpc_port: int | None,
     workers: int,
     ready_file: Path | None,
+    lifeline: bool,
     project: Path | None,
     flags: tuple[str, ...],
     as_json: bool,
@@ -84,7 +86,7 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("loopwright").setLevel(logging.INFO)
     if ready_file is not None:
-        _clear(ready_file)
+        ready.clear(ready_file)
     address = host or (listening.EVERYWHERE if platform else "127.0.0.1")
     with words.opened(project, flags) as opened:
         if platform is None and not listening.is_loopback(address):
@@ -106,12 +108,13 @@ def serve(
         clock=clock,
         on_ready=lambda loops: _ready(url, grpc, loops, ready_file, as_json),
         companions=[background.Compactor(compacting, clock)] if settings.number("compact_seconds") else [],
+        lifeline=sys.stdin.fileno() if lifeline else None,
     )
     try:
         return supervisor.run()
     finally:
         if ready_file is not None:
-            _take_away(ready_file, url)
+            ready.take_away(ready_file, url)
         if place.board is not None:
             shutil.rmtree(place.board, ignore_errors=True)
 
@@ -243,9 +246,7 @@ def _ready(
     url: str, grpc: str | None, loops: Mapping[str, Sequence[int]], ready_file: Path | None, as_json: bool
 ) -> None:
     if ready_file is not None:
-        temporary = _beside(ready_file)
-        temporary.write_text(f"{url}\n", encoding="ascii")
-        temporary.replace(ready_file)
+        ready.write(ready_file, url)
     if as_json:
         told = {"url": url} | ({"grpc": grpc} if grpc else {})
         words.print_json(told | {"loops": loops})
@@ -256,32 +257,6 @@ def _ready(
         click.echo(f"  {loop} {versions or '(its model cannot be loaded; see the log)'}")
     if not loops:
         click.echo("  nothing yet: what is promoted (lw promote LOOP) will be served at once")
-
-
-def _clear(ready_file: Path) -> None:
-    """What another gateway left there; and see that it can be written. Raises `UsageError`."""
-    temporary = _beside(ready_file)
-    try:
-        temporary.touch()
-        temporary.unlink()
-        ready_file.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{ready_file} cannot be written: {error.strerror}",
-            where="--ready-file",
-            fix="name a file in a folder that is there, and yours to write to",
-        ) from None
-
-
-def _take_away(ready_file: Path, url: str) -> None:
-    """Unless another gateway has written it meanwhile."""
-    with suppress(OSError):
-        if ready_file.read_text(encoding="ascii").strip() == url:
-            ready_file.unlink()
-
-
-def _beside(ready_file: Path) -> Path:
-    return ready_file.with_name(f".{ready_file.name}-{os.getpid()}")
 
 
 def _versions(state: State) -> list[int]:

@@ -21,27 +21,11 @@ from loopwright.system import System
 
 FAILED, WRONG_USAGE, REJECTED = 1, 2, 3
 F = TypeVar("F", bound=Callable[..., Any])
-_ORDER = [
-    *("demo", "init", "run", "resume", "runs", "show", "logs", "cancel", "events"),
-    *(
-        "models",
-        "why",
-        "compare",
-        "promote",
-        "rollback",
-        "bundle",
-        "serve",
-        "keys",
-        "dashboards",
-        "predictions",
-        "predict",
-        "precompute",
-        "data",
-        "tables",
-        "gc",
-        "settings",
-    ),
-]
+_ORDER = """
+    demo init run resume runs show logs cancel events deploy up models why compare promote rollback release bundle
+    serve keys dashboards predictions labels predict precompute monitor findings why-not retrain retrainings
+    alerts data tables gc settings
+""".split()  # noqa: SIM905
 """The order in which people meet them."""
 
 
@@ -117,19 +101,26 @@ def print_json(value: object) -> None:
 
 def main() -> None:
     """The console script. Errors are told in words, never as a traceback of ours."""
+    import loopwright.cli.alerts
     import loopwright.cli.bundle
     import loopwright.cli.dashboards
     import loopwright.cli.data
     import loopwright.cli.demo
+    import loopwright.cli.deploy
     import loopwright.cli.housekeeping
     import loopwright.cli.keys
+    import loopwright.cli.labels
     import loopwright.cli.models
+    import loopwright.cli.monitor
     import loopwright.cli.predict
     import loopwright.cli.predictions
+    import loopwright.cli.release
+    import loopwright.cli.retrain
     import loopwright.cli.run
     import loopwright.cli.runs
     import loopwright.cli.serve
-    import loopwright.cli.tables  # noqa: F401 - importing a module declares its commands
+    import loopwright.cli.tables
+    import loopwright.cli.up  # noqa: F401 - importing a module declares its commands
 
     as_json = "--json" in sys.argv
     try:
