@@ -4,15 +4,16 @@
                                     │                                    champion ────────────────┴─► judge ─► register
                                     └─► drift ───────────────────────────────────────────────────────────────────┘
 
-Steps that look at the world (what rows there are, who is champion) run every time; all others are functions of what
-these found, so that nothing finished is done again. From `select` on, everything reads the rows that `validate` let
-through; from `export` on, everything runs the bundle, never the Python model.
+`previous` gives `search` and `train` what they start from. Steps that look at the world (what rows there are, who is
+champion) run every time; all others are functions of what these found, so that nothing finished is done again. From
+`select` on, everything reads the rows that `validate` let through; from `export` on, everything runs the bundle, never
+the Python model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,11 @@ from loopwright.judge.verdict import judge as decide
 from loopwright.pipeline.context import Context
 from loopwright.pipeline.keys import as_json
 from loopwright.pipeline.step import Rejected, step
+from loopwright.predictions.bringing import arrive
 from loopwright.registry import evidence
 from loopwright.registry.beside import beside
 from loopwright.registry.complete import complete
+from loopwright.registry.fetch import fetch
 from loopwright.train import overlap, parts, trials
 from loopwright.train.data import TrainingData
 from loopwright.train.fitted import said
@@ -56,6 +59,7 @@ from loopwright.train.parameters import parameters_of, takes_any
 from loopwright.train.parts import HELD, TRAIN, VALIDATION, Parts
 from loopwright.train.pinned import held as held_out
 from loopwright.train.pinned import part, training_data
+from loopwright.train.previous import Previous
 from loopwright.train.search import Search
 from loopwright.train.split import Split
 from loopwright.train.trials import Searched
@@ -69,6 +73,19 @@ _MOST_CHANGES = 100
 """Of a schema, as an event tells them."""
 
 
+SCRATCH, FINE_TUNE = "scratch", "fine_tune"
+STARTS = (SCRATCH, "parameters", FINE_TUNE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What training starts from, of the champion; from scratch nothing."""
+
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    version: str | None = None
+    """Its digest, where training goes on from the model itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """A fitted model as its graph, and what the Python model said: all that the next steps need of it."""
@@ -80,6 +97,8 @@ class Trained:
     answers: Answers
     parameters: Mapping[str, Any]
     logged: tuple[Mapping[str, float], ...]
+    previous: str | None = None
+    """Digest of the version that training went on from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +121,21 @@ class Registered:
 
 @step(cache=False)
 def ingest(
-    table: Table, source: Any, weight: str | None, since: date | None, until: date | None, context: Context
+    loop: str,
+    table: Table,
+    source: Any,
+    weight: str | None,
+    since: date | None,
+    until: date | None,
+    context: Context,
 ) -> Rows:
-    """Bring in what is new, and pin the state of the table that everything after stands on."""
+    """Bring in what is new, also labels that came over the gateway, and pin the state of the table that everything
+    after stands on."""
     if source is not None:
         print(bring(context.tables, table, source).told(table.name))
+    if context.workspace is not None:
+        arrived = arrive(context.tables, table, context.workspace, loop).told(table.name)
+        print(arrived, end="\n" if arrived else "")
     rows = pin(context.tables, table, weight=weight, since=since, until=until)
     print(f"{table.name} version {rows.version.version}: {rows.version.rows:,} rows")
     return rows
@@ -190,18 +219,42 @@ def split(
     return settled
 
 
+@step(cache=False)
+def previous(loop: str, start: str, context: Context) -> Before:
+    """What training starts from: nothing, from scratch; else of the champion what that needs, and no more, so that a
+    new champion makes nothing be done again that does not start from it."""
+    if start not in STARTS:
+        raise UsageError(f"start={start!r} is no start", where="parameters", fix=did_you_mean(start, STARTS))
+    if start == SCRATCH:
+        return Before()
+    try:
+        version = context.stores.versions.get(loop, CHAMPION)
+    except VersionNotFound:
+        print("there is no champion to start from: from scratch")
+        return Before()
+    told = version.lineage.get("parameters")
+    digest = version.digest if start == FINE_TUNE else None
+    print(f"from {version.name}" if digest else f"with the parameters of {version.name}")
+    return Before(parameters=dict(told) if isinstance(told, Mapping) else {}, version=digest)
+
+
 @step
 def search(
     select: Rows,
     split: Parts,
+    previous: Before,
     training: Train,
     searching: Search | None,
     metric: str,
     parameters: dict[str, Any],
     context: Context,
 ) -> Searched:
-    """The parameters to train with: as given, and the best that the search found."""
+    """The parameters to train with: as given, and the best that the search found, or those that the champion has."""
     _refuse_unknown_parameters(training, parameters)
+    kept = _kept(previous, training, searching)
+    if kept:
+        print(f"as the champion has them, nothing is searched: {kept}")
+        return Searched(parameters={**kept, **parameters})
     if searching is None:
         return Searched(parameters=parameters)
     if split.validation_rows == 0:
@@ -227,11 +280,14 @@ def search(
 
 
 @step
-def train(select: Rows, split: Parts, search: Searched, training: Train, context: Context) -> Trained:
+def train(
+    loop: str, select: Rows, split: Parts, search: Searched, previous: Before, training: Train, context: Context
+) -> Trained:
     """Call the loop's `train()`, make the graph of what it returns, and keep what Python says of held-out rows."""
     from loopwright.transform.export import export as to_graph  # the converters: not where all is reused
 
-    data = training_data(select, part(select, context.tables, split, TRAIN, VALIDATION), context.seed)
+    before = _earlier(loop, previous, context)
+    data = training_data(select, part(select, context.tables, split, TRAIN, VALIDATION), context.seed, before)
     model = training(data, **search.parameters)
     if hasattr(model, "fit"):  # checked on all its rows, and fitted again where rounding would show
         weights: dict[str, Any] = {} if data.weights is None else {"sample_weight": data.weights}
@@ -249,6 +305,7 @@ def train(select: Rows, split: Parts, search: Searched, training: Train, context
         answers=answers(exported, held, seed=context.seed),
         parameters=parameters_of(training) | dict(search.parameters),  # with the defaults that counted
         logged=tuple(data.logged),
+        previous=previous.version,
     )
 
 
@@ -381,6 +438,7 @@ STANDARD = (
     drift,
     select,
     split,
+    previous,
     search,
     train,
     export,
@@ -418,6 +476,24 @@ def _refuse_new_classes(labels: pl.Series, is_held: Any) -> None:
             where=f"column {labels.name!r}",
             fix='append rows of it, or split otherwise: split=lw.Split("random")',
         )
+
+
+def _kept(before: Before, training: Train, searching: Search | None) -> dict[str, Any]:
+    """Of the champion's parameters those that hold: all where training goes on from it, else what would be searched,
+    unless it has not all of that."""
+    known = before.parameters
+    if before.version is not None:
+        taken = known if takes_any(training) else parameters_of(training)
+        return {name: known[name] for name in taken if name in known}
+    names = [] if searching is None else list(searching.space)
+    return {name: known[name] for name in names} if all(name in known for name in names) else {}
+
+
+def _earlier(loop: str, before: Before, context: Context) -> Previous | None:
+    if before.version is None:
+        return None
+    version = context.stores.versions.get(loop, before.version)
+    return Previous(folder=fetch(context.stores, version, context.folder), parameters=before.parameters)
 
 
 def _refuse_unknown_parameters(training: Train, given: Mapping[str, Any]) -> None:
@@ -458,8 +534,11 @@ def _lineage(validate: Validated, split: Parts, train: Trained, context: Context
         "since": str(rows.since) if rows.since else None,
         "until": str(rows.until) if rows.until else None,
     }
+    deployed = {} if context.deployment is None else {"deployment": context.deployment}
     return {
         "run": run.id,
+        **deployed,
+        **({} if train.previous is None else {"previous": train.previous}),
         "data": data,
         "validation": validate.to_dict(),
         "code": run.lease.code if run.lease else None,

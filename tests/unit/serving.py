@@ -22,7 +22,7 @@ from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.guard import Guard
 from loopwright.gateway.model import LoadedModel
 from loopwright.gateway.note import Tracer
-from loopwright.predictions import journal, labels
+from loopwright.predictions import aside, journal, labels
 from loopwright.predictions.concealing import Concealer
 from loopwright.predictions.journal import Journal, Terms
 from loopwright.protocols.bodies import Limits
@@ -159,7 +159,14 @@ class Station:
         self.gateway = Gateway(
             routes=lambda: self.table, load=self.load, journal=self.journal, clock=self.clock, **more
         )
-        labelling = Labelling(workspace=workspace, journal=self.label_journal, gateway=self.gateway, clock=self.clock)
+        self.aside_journal = Journal(workspace / aside.FOLDER, self.clock)
+        labelling = Labelling(
+            workspace=workspace,
+            journal=self.label_journal,
+            aside=self.aside_journal,
+            gateway=self.gateway,
+            clock=self.clock,
+        )
         self.limits = Limits(body_bytes=max_body_bytes, rows=max_rows)
         self.stores = memory_stores(self.clock)
         self.guard = Guard(lambda: self.stores.keys, self.clock)
@@ -208,6 +215,7 @@ class Station:
         self.guard.stop()
         self.journal.close()
         self.label_journal.close()
+        self.aside_journal.close()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from loopwright.edge.handing import HandIn
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.guard import Guard
 from loopwright.gateway.refused import Refused
-from loopwright.predictions import compaction, finding, journal, labels
+from loopwright.predictions import aside, compaction, finding, journal, labels
 from loopwright.predictions.concealing import Concealer
 from loopwright.predictions.journal import Journal
 from loopwright.protocols.bodies import Limits
@@ -114,6 +114,19 @@ def test_lines_of_several_edges_are_found_in_whatever_order_they_come(place: Wor
     for some in (lines[20:], lines[:20][::-1]):
         place.handing_in.take(b"".join(some), nobody)
     assert set(finding.known(place.workspace, ids)) == set(ids)
+
+
+def test_labels_that_came_before_their_prediction_become_the_loops_own_once(place: Workplace) -> None:
+    ids, content = place.made()
+    writing = Journal(place.workspace / aside.FOLDER, place.clock)
+    for one in (ids[1], "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"):
+        told = labels.Label(label=40.0, at=place.clock.now(), origin="HTTP", prediction_id=one)
+        writing.append(aside.NAME, [told])
+    writing.close()
+    for _ in range(2):
+        place.handing_in.take(content, nobody)
+    lines = list(journal.lines(place.workspace / labels.FOLDER, "delays"))
+    assert [json.loads(line)["prediction_id"] for line in lines] == [ids[1]]
 
 
 def test_two_processes_that_get_the_same_take_it_once(place: Workplace) -> None:

@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from tests.unit.keyed import a_key, added
 from tests.unit.serving import ROW, Multiplier, Station
 
-from loopwright.predictions import reading
+from loopwright.core.access import Scope
+from loopwright.predictions import aside, joining, labels, reading
+from loopwright.protocols import arrow
+
+ID = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
+MORNING = "2025-12-31T06:00:00Z"
 
 
 @pytest.fixture
@@ -69,17 +76,108 @@ def test_of_two_labels_told_at_once_the_later_wins(station: Station) -> None:
     assert reading.joined(station.workspace, "flights")["label"].to_list() == [True]
 
 
-def test_a_label_of_a_prediction_nobody_made_is_counted_as_unknown_and_not_kept(station: Station) -> None:
-    stranger = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
-    labels = [{"prediction_id": predict(station), "label": True}, {"prediction_id": stranger, "label": True}]
+def test_a_label_of_a_prediction_that_is_not_there_is_counted_as_unknown_and_kept_aside(station: Station) -> None:
+    labels = [{"prediction_id": predict(station), "label": True}, {"prediction_id": ID, "label": True, "at": MORNING}]
     labels.append({"loop": "trains", "key": {"train": 1}, "label": True})
     assert label(station, *labels) == {"accepted": 1, "unknown": 2, "unmatched": 0}
     content = b"".join(file.read_bytes() for file in (station.workspace / "labels").rglob("*.jsonl"))
-    assert stranger.encode() not in content
+    assert ID.encode() not in content
+    assert list(aside.waiting(station.workspace)) == [ID]
     assert not (station.workspace / "labels" / "trains").exists()
 
 
-ID = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
+def test_a_label_of_a_prediction_that_is_not_there_waits_with_its_loop_where_that_is_said(station: Station) -> None:
+    said = {"prediction_id": ID, "loop": "flights", "label": True}
+    assert label(station, said) == {"accepted": 0, "unknown": 1, "unmatched": 0}
+    assert labels.newest(station.workspace, "flights").of(ID, None) is not None
+    assert aside.waiting(station.workspace) == {}
+
+
+def test_who_is_for_some_loops_tells_nothing_of_predictions_that_are_not_there(station: Station) -> None:
+    key = added(station.stores, a_key(Scope.LABEL, loops=("flights",)))
+    station.guard.refresh()
+    station.client.also = [(b"authorization", f"Bearer {key}".encode())]
+    assert label(station, {"prediction_id": ID, "label": True})["unknown"] == 1
+    assert aside.waiting(station.workspace) == {}
+    said = {"prediction_id": ID, "loop": "flights", "label": True}
+    assert label(station, said)["unknown"] == 1
+    assert labels.newest(station.workspace, "flights").of(ID, None) is not None
+
+
+def test_what_became_true_last_wins_in_whatever_order_it_is_told(station: Station) -> None:
+    one = predict(station)
+    label(station, {"prediction_id": one, "label": True, "at": "2025-12-31T12:00:00+01:00"})
+    label(station, {"prediction_id": one, "label": False, "at": "2025-12-31T10:00:00"})
+    found = reading.joined(station.workspace, "flights")
+    assert found["label"].to_list() == [True]
+    label(station, {"prediction_id": one, "label": False})  # true from now on
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [False]
+
+
+def test_an_outcome_is_any_number_beside_the_label(station: Station) -> None:
+    one = predict(station)
+    told = [{"prediction_id": one, "label": value, "outcome": "revenue"} for value in (12.5, 3, True)]
+    assert label(station, *told, {"prediction_id": one, "label": True})["accepted"] == 4
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [True]
+    assert joining.joined(station.workspace, "flights", outcome="revenue")["label"].to_list() == [True]
+    status, answer = label(station, {"prediction_id": one, "label": "much", "outcome": "revenue"})
+    assert (status, answer["problems"][0]["column"]) == (422, "label")
+
+
+def test_a_key_that_is_predicted_on_again_and_again_is_labelled_with_its_time(station: Station) -> None:
+    for day in (1, 2):
+        predict(station, flight_id=7, scheduled=f"2013-01-0{day}T05:00:00Z")
+    by_day = {"loop": "flights", "key": {"flight_id": 7, "scheduled": "2013-01-02 05:00"}, "label": True}
+    nobody = by_day | {"key": {"flight_id": 7, "scheduled": "2013-01-03 05:00"}}
+    assert label(station, by_day, nobody) == {"accepted": 2, "unknown": 0, "unmatched": 1}
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [None, True]
+
+
+def test_very_many_labels_come_as_csv_or_as_an_arrow_stream(station: Station) -> None:
+    one, two = predict(station, flight_id=7), predict(station, flight_id=8)
+    text = f"prediction_id,label,at\n{one},TRUE,2025-12-31T00:00:00Z\n{two},false,\n".encode()
+    answered = station.client.post("/v1/labels", text, content_type="text/csv; charset=utf-8")
+    assert answered.json == {"accepted": 2, "unknown": 0, "unmatched": 0}
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [True, False]
+    station.client.query = b"loop=flights&origin=books&outcome=revenue"
+    answered = station.client.post("/v1/labels", b"flight_id,label\n7,12.5\n8,3\n9,1e2\n", content_type="text/csv")
+    assert answered.json == {"accepted": 3, "unknown": 0, "unmatched": 1}
+    revenue = joining.joined(station.workspace, "flights", outcome="revenue")
+    assert revenue.select("label", "label_origin").rows() == [(12.5, "books"), (3.0, "books")]
+    batch = pa.record_batch({"key.flight_id": [7.0, 8.0], "label": [1, 2]})
+    answered = station.client.post("/v1/labels", arrow.written(batch), content_type=arrow.TYPE)
+    assert answered.json == {"accepted": 2, "unknown": 0, "unmatched": 0}
+    station.clock.advance(1)
+    assert joining.joined(station.workspace, "flights", outcome="revenue")["label"].to_list() == [1, 2]
+
+
+def test_text_stays_text_where_the_classes_are_text(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.promote(1, Multiplier(1.0, classes=("1", "true")))
+    text = f"prediction_id,label\n{predict(station)},1\n{predict(station)},true\n".encode()
+    assert station.client.post("/v1/labels", text, content_type="text/csv").json["accepted"] == 2
+    assert reading.joined(tmp_path, "flights")["label"].to_list() == ["1", "true"]
+    station.close()
+
+
+UNFIT = [
+    (b"id,value\n1,2\n", 422),
+    (b"prediction_id,label\n" + b"x,1,2\n", 422),
+    (b"prediction_id,label\n\xff,1\n", 400),
+    (b"prediction_id,label\n,true\n", 422),
+    (b"prediction_id,label,at\n01KE7Z3W1C9N7V0QWJ4S8YH2TX.0,true,yesterday\n", 422),
+    (b"prediction_id,label\n01KE7Z3W1C9N7V0QWJ4S8YH2TX.0,\n", 422),
+    (b"prediction_id,label,label\n01KE7Z3W1C9N7V0QWJ4S8YH2TX.0,1,2\n", 422),
+    (b'label\n"', 400),
+]
+
+
+@pytest.mark.parametrize(("content", "status"), UNFIT, ids=range(len(UNFIT)))
+def test_rows_that_are_no_labels_are_refused(station: Station, content: bytes, status: int) -> None:
+    answered = station.client.post("/v1/labels", content, content_type="text/csv")
+    assert answered.status == status, answered.content
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"prediction_id": "nonsense", "label": True}, "prediction_id"),
     ({"prediction_id": ID, "label": None}, "label"),
@@ -90,6 +188,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"loop": "flights", "key": {}, "label": True}, "key"),
     ({"loop": "flights", "key": {"flight_id": [7]}, "label": True}, "key"),
     ({"key": {"flight_id": 7}, "label": True}, "loop"),
+    ({"prediction_id": ID, "label": True, "outcome": "Revenue!"}, "outcome"),
+    ({"prediction_id": ID, "label": True, "at": "2031-01-01T00:00:00Z"}, "at"),
+    ({"prediction_id": ID, "label": True, "at": "0001-01-01T00:00:00+10:00"}, "at"),
+    ({"prediction_id": ID, "label": True, "at": "tomorrow"}, "at"),
 ]
 
 

@@ -48,6 +48,16 @@ def open_table(folder: Folder) -> DeltaTable | None:
         return None
 
 
+def newest_file(folder: Folder) -> str | None:
+    """Of the log of a table on this machine: while it is the same, so is the table. None where it cannot be seen."""
+    if not folder.is_local:
+        return None
+    try:
+        return max((one.name for one in os.scandir(Path(folder.url) / "_delta_log")), default=None)
+    except OSError:
+        return None
+
+
 def at_version(folder: Folder, newest: DeltaTable, version: int | None) -> DeltaTable | None:
     """The table at an earlier version than `newest`, or `newest` itself; None when there is no such version."""
     if version is None or version == newest.version():

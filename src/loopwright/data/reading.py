@@ -106,6 +106,19 @@ class State:
             )
         return frame.select(wanted)
 
+    def labelled(self) -> pl.LazyFrame:
+        """The key of every row, its newest label as `known <label>`, and when that came later than its row."""
+        key, label = list(self.table.key), str(self.table.label)
+        columns = [name for name in (*key, label) if name in self.columns]
+        found = self.scan(Selection(columns=columns)).rename({label: f"known {label}"}, strict=False)
+        if label not in self.columns:
+            found = found.with_columns(pl.lit(None).alias(f"known {label}"))
+        if self.labels is None:
+            return found.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias("labelled_at"))
+        late = log.scan(self.labels_folder, self.labels, keys.overlapping(self.labels))
+        newest = late.group_by(key).agg(pl.col("labelled_at").max())
+        return found.join(newest, on=key, how="left")
+
     def _wanted(self, selection: Selection) -> list[str]:
         wanted = list(selection.columns) if selection.columns is not None else list(self.columns)
         for name in wanted:

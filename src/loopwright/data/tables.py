@@ -19,6 +19,7 @@ from loopwright.data import labels, log
 from loopwright.data.appending import Append, check_time_type, refuse_other_contract, refuse_other_key
 from loopwright.data.files import shown
 from loopwright.data.folder import Folder, store_errors
+from loopwright.data.reach import Reach, reach
 from loopwright.data.reading import Selection, State, TableVersion, open_state, stream
 from loopwright.data.source import SourceLike, open_source
 from loopwright.data.table import Table, check_table_name
@@ -45,6 +46,7 @@ class Tables:
         where = str(url) if "://" in str(url) else str(Path(url).resolve())
         self._folder = Folder(where.removeprefix("file://").rstrip("/"), dict(storage_options or {}))
         self._clock = clock
+        self._reached: dict[str, tuple[str, Reach]] = {}
 
     def append(self, table: Table, source: SourceLike, *, batch_id: str | None = None) -> TableVersion:
         """Add every row of `source` as one new version, or none of them.
@@ -144,6 +146,15 @@ class Tables:
         """The newest rows with the newest labels. Raises `TableNotFound`."""
         return self._state(name).version()
 
+    def reach(self, name: str, version: int | None = None) -> Reach:
+        """How many rows there are, and up to when, without reading any. Raises `TableNotFound`."""
+        mark = log.newest_file(self._rows_folder(name)) if version is None else None
+        if mark is None:
+            return reach(self._state(name, version))
+        if self._reached.get(name, (None,))[0] != mark:
+            self._reached[name] = (mark, reach(self._state(name)))
+        return self._reached[name][1]
+
     def names(self) -> list[str]:
         """The names of all tables, sorted."""
         found = self._folder.filesystem().get_file_info(pa_fs.FileSelector(""))
@@ -193,6 +204,12 @@ class Tables:
                 f"there is no table {name!r}", where=shown(self._folder.url), fix=did_you_mean(name, self.names())
             )
         return open_state(rows, late, newest, name, version)
+
+
+def labelled(tables: Tables, name: str) -> pl.DataFrame:
+    """The key of every row, its newest label as `known <label>`, and `labelled_at`, when that came: null where it came
+    with its row. For a table that has a key and a label."""
+    return tables._state(name).labelled().collect(engine="streaming")
 
 
 def _name(table: Table | str) -> str:

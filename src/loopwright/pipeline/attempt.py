@@ -58,8 +58,10 @@ class Attempt:
     memory: PeakMemory
     executor: Executor
     actor: str
+    deployment: int | None
     stores: Stores
     open_tables: Callable[[], Tables]
+    workspace: Path | None
     log: Path
     folder: Path
     """For files of this attempt alone; made when one is needed, gone at the end."""
@@ -125,8 +127,10 @@ class Attempt:
             executor=self.executor,
             clock=self.clock,
             actor=self.actor,
+            deployment=self.deployment,
             stores=self.stores,
             open_tables=self.open_tables,
+            workspace=self.workspace,
         )
         return dict.fromkeys(names, context)
 

@@ -33,9 +33,13 @@ class Context:
     clock: Clock
     actor: str
     """Who asked for the run: `user@host`."""
+    deployment: int | None = None
+    """Whose code this is; None for a working tree's. It decides nothing: no result may depend on it."""
     stores: Stores
     """The workspace's memory. What a step reads there is part of no key: a step that reads it is `cache=False`."""
     open_tables: Callable[[], Tables]
+    workspace: Path | None = None
+    """The folder of the workspace; None where a runner was given none. The same holds."""
 
     @property
     def tables(self) -> Tables:

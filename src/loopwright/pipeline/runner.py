@@ -52,6 +52,7 @@ class Runner:
     scratch: Path
     """For files of steps at work; a killed worker's are removed by the next that takes the run up."""
     open_tables: Callable[[], Tables] = no_tables
+    workspace: Path | None = None
     actor: str = "worker"
     workers: int = 0
     on_turn: Callable[[Execution], None] = lambda _: None
@@ -265,8 +266,10 @@ class Walk:
             memory=self._memory,
             executor=self._runner.executor,
             actor=self._runner.actor,
+            deployment=self._plan.deployment,
             stores=self._stores,
             open_tables=self._runner.open_tables,
+            workspace=self._runner.workspace,
             log=self._runner.logs / self._run.id / f"{step.name}.log",
             folder=self._folder / f"{step.name}-{execution.attempt}",
         )
