@@ -15,6 +15,8 @@ What a check merely *finds* is a value, never an exception.
     │   ├── ArtifactNotFound
     │   ├── VersionNotFound
     │   ├── PredictionNotFound
+    │   ├── ReleaseNotFound
+    │   ├── DeploymentNotFound
     │   └── KeyNotFound           an API key that nobody made
     ├── DataError                 data that is refused; the table stays as it was
     │   ├── BadSource             a file or query that cannot be read as a table
@@ -26,6 +28,7 @@ What a check merely *finds* is a value, never an exception.
     │   ├── StoreUnavailable      cannot be opened, read or written (disk full, no rights, locked)
     │   ├── LeaseLost             another worker holds the run now
     │   └── Conflict              somebody else changed the same thing first
+    ├── EnvironmentFailed         the environment of a deployment that cannot be made
     ├── ModelError
     │   ├── ParityFailed          the graph and the Python model do not agree
     │   └── BundleRefused         a bundle that is not whole, not safe or not what it says it is
@@ -110,6 +113,12 @@ class VersionNotFound(NotFound): ...
 class PredictionNotFound(NotFound): ...
 
 
+class ReleaseNotFound(NotFound): ...
+
+
+class DeploymentNotFound(NotFound): ...
+
+
 class KeyNotFound(NotFound): ...
 
 
@@ -141,6 +150,9 @@ class LeaseLost(StoreError): ...
 
 
 class Conflict(StoreError): ...
+
+
+class EnvironmentFailed(LoopwrightError): ...
 
 
 class ModelError(LoopwrightError): ...

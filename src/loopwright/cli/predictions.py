@@ -129,11 +129,13 @@ def _compact_on(opened: System, loop: str | None, seconds: float, *, lifeline: b
 
 def _compacted(opened: System, loop: str | None) -> tuple[dict[str, Compacted], dict[str, StoreError]]:
     """What became of each loop. One that fails stops no other."""
-    from loopwright.predictions import journal
+    from loopwright.predictions import failures, journal
 
     root, days = opened.workspace / journal.FOLDER, opened.settings.integer("predictions_days")
     if loop is not None:
         _refuse_unknown(opened, loop)
+    if days:
+        failures.drop_old(opened.workspace, _first_day(opened, days))
     names = journal.loops(root) if loop is None else [loop]
     try:
         from loopwright.predictions import compaction  # noqa: F401 - whether it is here
@@ -187,9 +189,13 @@ def _drop_files(opened: System, names: list[str], days: int) -> None:
     """Where journals stay journals, old ones go as they are."""
     from loopwright.predictions import journal
 
-    first = datetime.combine(opened.clock.now().astimezone(UTC).date() - timedelta(days=days), datetime.min.time(), UTC)
     for name in names if days else []:
-        journal.drop_old(opened.workspace / journal.FOLDER, name, first)
+        journal.drop_old(opened.workspace / journal.FOLDER, name, _first_day(opened, days))
+
+
+def _first_day(opened: System, days: int) -> datetime:
+    """The beginning of the first day that is kept."""
+    return datetime.combine(opened.clock.now().astimezone(UTC).date() - timedelta(days=days), datetime.min.time(), UTC)
 
 
 def _missing(error: ModuleNotFoundError) -> MissingExtra:

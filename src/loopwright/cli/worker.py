@@ -85,7 +85,7 @@ def main() -> None:
     lines = Lines()
     request = lines.request()
     opened = system.open(request.folder, flags=request.settings)
-    os.chdir(request.file.parent)
+    os.chdir(request.place)
     log = [opened.logs / f"worker-{os.getpid()}.log"]
     log_to(log[0])
     faulthandler.enable()
@@ -106,8 +106,8 @@ def main() -> None:
         clock=opened.clock,
         actor=opened.actor,
         logs=opened.logs,
-        scratch=opened.workspace / "scratch",
         open_tables=lambda: opened.tables,
+        workspace=opened.workspace,
         workers=opened.settings.integer("workers"),
         lease_seconds=opened.settings.number("lease_seconds"),
         heartbeat_seconds=opened.settings.number("heartbeat_seconds"),

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import secrets
 import time
-from datetime import UTC, datetime
+from array import array
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
+
+from loopwright.errors import SettingsError
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter reads as a digit
 
@@ -35,6 +42,87 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_WORD_BYTES = 8
+_TURN = "turn it first: loopwright.core.clock.turn(file, moment)"
+
+
+class FileClock:
+    """A clock that stands in a file until somebody turns it: one time of day for many processes, for replays.
+
+    Only the time of day is by hand. Durations are real, so that deadlines and naps go on.
+
+    >>> file = getfixture("tmp_path") / "clock"
+    >>> turn(file, datetime(2013, 1, 1, tzinfo=UTC))
+    >>> clock = FileClock(file)
+    >>> turn(file, datetime(2013, 1, 2, tzinfo=UTC))
+    >>> clock.now().isoformat()
+    '2013-01-02T00:00:00+00:00'
+    """
+
+    __slots__ = ("_file", "_seen", "_word")
+
+    def __init__(self, file: Path) -> None:
+        """Raises `SettingsError` for a file that is not there, or holds no moment."""
+        self._file = file
+        self._word = _mapped(file)
+        self._seen = (0, _EPOCH)
+        self.now()
+
+    def now(self) -> datetime:
+        """Raises `SettingsError` where the file was filled with something else meanwhile."""
+        microseconds = self._word[0]
+        seen = self._seen
+        if seen[0] != microseconds:
+            try:
+                seen = self._seen = (microseconds, _EPOCH + microseconds * _MICROSECOND)
+            except OverflowError:
+                raise SettingsError("the clock file holds no moment", where=str(self._file), fix=_TURN) from None
+        return seen[1]
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def turn(file: Path, moment: datetime) -> None:
+    """Set the clock of a file to an aware moment, to the microsecond, for every process that has it open; it is made
+    where it is not there. Raises `SettingsError` where the file is something else.
+
+    All eight bytes change in one store of the processor, so that whoever reads sees the moment before or this one.
+    """
+    microseconds = (moment - _EPOCH) // _MICROSECOND
+    if not file.exists():
+        fresh = file.with_name(f".{file.name}-{os.getpid()}-{secrets.token_hex(4)}")
+        fresh.write_bytes(memoryview(array("q", [microseconds])))
+        try:
+            with suppress(FileExistsError):  # somebody else made it meanwhile
+                os.link(fresh, file)
+        finally:
+            fresh.unlink()
+    with _mapped(file, mmap.ACCESS_WRITE) as word:
+        word[0] = microseconds
+
+
+def _mapped(file: Path, access: int = mmap.ACCESS_READ) -> memoryview[int]:
+    """The file as one aligned machine word, which is read and written at once."""
+    try:
+        opened = os.open(file, os.O_RDONLY if access == mmap.ACCESS_READ else os.O_RDWR)
+    except OSError as error:
+        what = f"the clock file cannot be read: {error.strerror}"
+        raise SettingsError(what, where=str(file), fix=_TURN) from None
+    try:
+        if os.fstat(opened).st_size != _WORD_BYTES:
+            what = f"the clock file has {os.fstat(opened).st_size} bytes, and a clock has {_WORD_BYTES}"
+            raise SettingsError(what, where=str(file), fix=_TURN)
+        return memoryview(mmap.mmap(opened, _WORD_BYTES, access=access)).cast("q")
+    finally:
+        os.close(opened)
 
 
 def new_id(clock: Clock) -> str:

@@ -6,7 +6,7 @@ Two families implement these: `loopwright.store` (SQLite, PostgreSQL) and `loopw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,12 @@ from typing import Any, Protocol
 
 from loopwright.core.access import ApiKey
 from loopwright.core.artifact import Artifact, Blob
+from loopwright.core.deployment import Deployment
 from loopwright.core.event import Cause, Event
+from loopwright.core.finding import Finding
+from loopwright.core.progress import Progress
+from loopwright.core.release import Release
+from loopwright.core.retraining import Retraining
 from loopwright.core.run import Execution, Failure, Lease, Run, RunStatus
 from loopwright.core.version import Route, Version
 
@@ -170,6 +175,141 @@ class Routes(Protocol):
         ...
 
 
+class Releases(Protocol):
+    """Versions on their way. A release and the route that it stands for change in one transaction."""
+
+    def begin(
+        self,
+        release: Release,
+        route: Route | None,
+        expected: int | None,
+        cause: Cause,
+        kind: str,
+        data: Mapping[str, Any],
+    ) -> Release:
+        """Record a new release, with the route that it begins with in place of revision `expected`.
+
+        The aliases follow the route: each arm's name is that of its version, and names of arms that are gone are
+        dropped. Raises Conflict when another release of this loop has not ended, or another route is in force;
+        VersionNotFound for a version that is not there.
+        """
+        ...
+
+    def move(
+        self, release: Release, route: Route | None, cause: Cause, kind: str | None, data: Mapping[str, Any]
+    ) -> Release:
+        """Write the release over its record of the same `number`, with a new route (None: it stays) in place of the
+        revision `release.route`, and an event (None: none, nothing was decided). Raises Conflict when either has
+        changed meanwhile."""
+        ...
+
+    def get(self, name: str) -> Release:
+        """By id, or by the name of a loop: its newest. Raises ReleaseNotFound."""
+        ...
+
+    def unended(self) -> Sequence[Release]:
+        """Of all loops, by loop: one query."""
+        ...
+
+    def list(self, loop: str | None = None, *, limit: int = 20) -> Sequence[Release]:
+        """Newest first."""
+        ...
+
+
+class Deployments(Protocol):
+    """Loop files as they are deployed, numbered by loop. What is deployed stays, and its artifacts with it."""
+
+    def add(self, deployment: Deployment, artifacts: Sequence[Artifact], cause: Cause) -> Deployment:
+        """Record it under the next number of its loop and put it in force. Equal code, environment, settings and spec
+        as one that is there: that one, put in force; where it is so already nothing changes."""
+        ...
+
+    def put_in_force(self, loop: str, number: int, cause: Cause, *, expected: int | None) -> Deployment:
+        """Another one, in place of the one `expected`. Raises DeploymentNotFound, Conflict."""
+        ...
+
+    def in_force(self) -> Sequence[Deployment]:
+        """Of every loop that has one, by loop: one query."""
+        ...
+
+    def get(self, loop: str, number: int | None = None) -> Deployment:
+        """The one in force without a number. Raises DeploymentNotFound."""
+        ...
+
+    def list(self, loop: str) -> Sequence[Deployment]:
+        """Newest first."""
+        ...
+
+    def history(self, loop: str) -> Sequence[int]:
+        """The numbers in the order they were put in force, the newest last: what a rollback goes back along."""
+        ...
+
+
+class Retrainings(Protocol):
+    def claim(self, retraining: Retraining, cause: Cause) -> Retraining:
+        """Record that this cause makes this retraining. Raises Conflict when the cause made one already, or another
+        one of the loop is not final. Decided by the database, so that of many that start at once exactly one wins."""
+        ...
+
+    def save(self, retraining: Retraining, cause: Cause) -> Retraining:
+        """What became of it: run, version, status. Raises Conflict when it is final already."""
+        ...
+
+    def unfinished(self) -> Sequence[Retraining]:
+        """Of all loops: one query."""
+        ...
+
+    def list(self, loop: str | None = None, *, limit: int = 20) -> Sequence[Retraining]:
+        """Newest first."""
+        ...
+
+
+class Findings(Protocol):
+    """What monitors found. Written by `Progresses.put`, with how far the monitor got."""
+
+    def list(
+        self, loop: str, *, monitor: str | None = None, since: datetime | None = None, limit: int = 1000
+    ) -> Sequence[Finding]:
+        """By the end of their windows, newest first."""
+        ...
+
+    def newest(self, loop: str | None = None) -> Sequence[Finding]:
+        """The newest of each loop, monitor and subject: one query, however many loops."""
+        ...
+
+
+class Progresses(Protocol):
+    def get(self, name: str) -> Progress | None: ...
+
+    def list(self, prefix: str = "") -> Sequence[Progress]:
+        """By name: one query."""
+        ...
+
+    def put(
+        self,
+        progress: Progress,
+        cause: Cause,
+        *,
+        findings: Sequence[Finding] = (),
+        events: Sequence[tuple[str, str, Mapping[str, Any]]] = (),
+    ) -> Progress:
+        """Write it over the one of the same `number` (0: there is none), with what was found and events (kind, subject,
+        data), all or nothing. A finding takes the place of one of the same loop, monitor, subject, version and window.
+        Raises Conflict when another number is there. Without findings and events it is no event: nothing changed."""
+        ...
+
+
+class Leaders(Protocol):
+    """Which of many processes does what only one should. An economy: what they write is decided by revisions."""
+
+    def take(self, name: str, holder: str, now: datetime, seconds: float) -> bool:
+        """Lead, or go on leading, for so long: whether this holder does. A lease that ends long after it could, for
+        the clock was set back, is over."""
+        ...
+
+    def leave(self, name: str, holder: str) -> None: ...
+
+
 class ApiKeys(Protocol):
     """Who may ask a gateway. A key that was made stays for good, revoked or not."""
 
@@ -203,8 +343,16 @@ class Events(Protocol):
         """
         ...
 
-    def list(self, *, subject: str | None = None, after: int = 0, limit: int = 1000) -> Sequence[Event]:
-        """In the order they were committed."""
+    def list(
+        self,
+        *,
+        subject: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+        kinds: Collection[str] | None = None,
+        newest_first: bool = False,
+    ) -> Sequence[Event]:
+        """In the order they were committed, or the newest first; of some kinds alone where they are named."""
         ...
 
 
@@ -241,6 +389,12 @@ class Stores:
     artifacts: Artifacts
     versions: Versions
     routes: Routes
+    releases: Releases
+    deployments: Deployments
+    retrainings: Retrainings
+    findings: Findings
+    progress: Progresses
+    leaders: Leaders
     keys: ApiKeys
     events: Events
     blobs: Blobs

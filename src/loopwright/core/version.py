@@ -13,8 +13,8 @@ from typing import Any
 
 from loopwright.errors import UsageError, VersionNotFound, did_you_mean
 
-CHAMPION = "champion"
-"""The arm, and the alias, of the version that is trusted."""
+CHAMPION, CHALLENGER, FORMER = "champion", "challenger", "former"
+"""The arm, and the alias, of the version that is trusted; of one on its way beside it; of the one before, kept warm."""
 NEWEST = "newest"
 PROMOTED, ROLLED_BACK = "VersionPromoted", "VersionRolledBack"
 LEAST_DIGITS = 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from loopwright.errors import LeaseLost, LoopwrightError, UsageError
 from loopwright.pipeline import hold, plan, provenance
 from loopwright.pipeline.code import project_root
 from loopwright.pipeline.executor import LocalExecutor
+from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.load import load_module, load_pipeline
 from loopwright.pipeline.plan import Plan
 from loopwright.pipeline.request import Report, Request
@@ -33,8 +35,8 @@ class Worker:
     clock: Clock
     actor: str
     logs: Path
-    scratch: Path
     open_tables: Callable[[], Tables]
+    workspace: Path
     workers: int
     lease_seconds: float
     heartbeat_seconds: float
@@ -55,15 +57,16 @@ class Worker:
     def _do(self, request: Request) -> None:
         file = request.file.resolve()
         loaded_at = self.clock.now()
-        pipeline = load_pipeline(file, request.pipeline)
+        pipeline = self._loaded(file, request)
         ready = plan.prepare(
             pipeline,
             file,
             request.parameters,
-            root=project_root(file),
+            root=Path(request.snapshot.root) if request.snapshot else project_root(file),
             seed=request.seed,
             fresh=request.fresh,
             loaded_at=loaded_at,
+            deployment=request.snapshot.deployment if request.snapshot else None,
         )
         run = self._claim(ready, request)
         report = Report(
@@ -73,7 +76,7 @@ class Worker:
             self.tell(report)
             return self._tell_end(run)
         try:
-            lease = self._acquire(ready, run)
+            lease = self._acquire(ready, run, request)
         except LeaseLost:
             if request.run is not None:
                 raise
@@ -81,12 +84,25 @@ class Worker:
         self.tell(replace(report, is_held=False, is_new=lease.token == 1))
         return self._walk(ready, run, lease)
 
+    def _loaded(self, file: Path, request: Request) -> Pipeline:
+        if request.snapshot is not None:
+            sys.path[:0] = request.snapshot.paths
+        pipeline = load_pipeline(file, request.pipeline)
+        if request.snapshot is not None:
+            pipeline = _with_its_files(pipeline, file.parent)
+        if request.sample is not None:
+            from loopwright.pipeline.sampling import on_a_sample  # Polars: not where nothing is tried
+
+            pipeline = on_a_sample(pipeline, request.sample)
+        return pipeline
+
     def _claim(self, ready: Plan, request: Request) -> Run:
         if request.run is not None:
             return self.stores.runs.get(request.run)
         now = self.clock.now()
+        reason = f"deployment {ready.deployment}" if ready.deployment else "lw run"
         asked = Run(
-            id=new_id(self.clock),
+            id=request.new or new_id(self.clock),
             pipeline=ready.pipeline.name,
             file=str(ready.file),
             parameters=dict(request.parameters),
@@ -96,12 +112,13 @@ class Worker:
             created_at=now,
             fresh=request.fresh,
         )
-        return self.stores.runs.request(asked, Cause(actor=self.actor, at=now, reason="lw run"))[0]
+        return self.stores.runs.request(asked, Cause(actor=self.actor, at=now, reason=reason))[0]
 
-    def _acquire(self, ready: Plan, run: Run) -> Lease:
+    def _acquire(self, ready: Plan, run: Run, request: Request) -> Lease:
         """Also records what this worker runs: code, environment, repository."""
         now = self.clock.now()
-        taken = provenance.take(ready.root, ready.reached, self.stores.blobs, run.id, now)
+        commit = request.snapshot.git_commit if request.snapshot else ""
+        taken = provenance.take(ready.root, ready.reached, self.stores.blobs, run.id, now, snapshot_of=commit)
         lease = Lease(
             run_id=run.id,
             token=0,
@@ -123,8 +140,9 @@ class Worker:
             clock=self.clock,
             executor=executor,
             logs=self.logs,
-            scratch=self.scratch,
+            scratch=self.workspace / "scratch",
             open_tables=self.open_tables,
+            workspace=self.workspace,
             actor=self.actor,
             workers=self.workers,
             on_turn=self._tell_turn,
@@ -164,6 +182,16 @@ class Worker:
 
     def _tell_end(self, run: Run) -> None:
         self.tell(Report(told="end", run=run.id, status=run.status.value, error=run.error))
+
+
+def _with_its_files(pipeline: Pipeline, folder: Path) -> Pipeline:
+    """Files that it names and that were kept with its code, such as a schema, are read as they were then."""
+    own = {
+        name: folder / value
+        for name, value in pipeline.parameters.items()
+        if isinstance(value, Path) and (folder / value).is_file()
+    }
+    return replace(pipeline, parameters={**pipeline.parameters, **own}) if own else pipeline
 
 
 def refusal(error: LoopwrightError) -> Report:
