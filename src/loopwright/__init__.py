@@ -9,10 +9,11 @@ from loopwright.errors import LoopwrightError
 from loopwright.judge.declare import Judge
 from loopwright.judge.gates import at_least, at_most, not_worse, slice_gap
 from loopwright.loop import Loop
+from loopwright.monitor.declare import Monitor
 from loopwright.pipeline.context import Context
 from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.step import Rejected, Wait, resources, step
-from loopwright.retrain.triggers import every, on_decay, on_drift, on_new_data
+from loopwright.retrain.triggers import Retrain, every, on_decay, on_drift, on_new_data
 from loopwright.rollout.plan import AB, Canary, Now, Shadow
 from loopwright.system import open  # noqa: A004 - reads as lw.open()
 from loopwright.train.search import Search
@@ -37,11 +38,13 @@ __all__ = [
     "Log1p",
     "Loop",
     "LoopwrightError",
+    "Monitor",
     "Now",
     "Pipeline",
     "Query",
     "Ratio",
     "Rejected",
+    "Retrain",
     "Search",
     "Shadow",
     "Split",

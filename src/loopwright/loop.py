@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loopwright.core.plain import plain
 from loopwright.data.declare import Validate
 from loopwright.data.table import Table, check_table_name
 from loopwright.errors import DeclarationError, did_you_mean
 from loopwright.judge.declare import Judge
+from loopwright.monitor.declare import Monitor
 from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.step import Step
-from loopwright.retrain.triggers import Every, OnDecay, OnDrift, OnNewData, Trigger
+from loopwright.retrain.triggers import Retrain, Trigger, to_spec
 from loopwright.rollout.plan import Plan
 from loopwright.train.parameters import parameters_of, takes_any
 from loopwright.train.search import Search
@@ -34,6 +36,8 @@ class Loop:
     no arguments that gives one: they are appended before every run, the same rows once. `weight` names a column of row
     weights. `trust` names columns that may decide the label alone, which would otherwise stop the run as a leak.
     `validate` says what the rows must be like, and whether those that are not stop the run or are set aside.
+    Once the loop is deployed, `release` says how a version comes to answer, `monitor` how it is watched, and `retrain`,
+    a list of triggers or a `Retrain`, what makes the loop learn again.
     `steps` replace the standard step of the same name, or are added.
 
     Raises `DeclarationError` for whatever does not fit together.
@@ -58,12 +62,14 @@ class Loop:
     trust: Sequence[str] = ()
     validate: Validate = field(default_factory=Validate)
     release: Plan | None = None
-    retrain: Sequence[Trigger] = ()
+    retrain: Sequence[Trigger] | Retrain = ()
+    monitor: Monitor = field(default_factory=Monitor)
     steps: Sequence[Step[..., Any]] = ()
 
     def __post_init__(self) -> None:
         _has_a_name(self)
-        for name in ("trust", "retrain", "steps"):
+        lists = ("trust", "steps") if isinstance(self.retrain, Retrain) else ("trust", "retrain", "steps")
+        for name in lists:
             object.__setattr__(self, name, _listed(self, name))
         for check in _CHECKS:
             check(self)
@@ -81,9 +87,29 @@ class Loop:
         declared = {name: value for name, value in (_declared(self) | SETTABLE).items() if name in used}
         return Pipeline(steps, name=self.name, parameters=declared, fixed=frozenset(_declared(self)))
 
+    def spec(self) -> dict[str, Any]:
+        """What the loop declares, as plain values that JSON holds: what may be known of it without running its code.
 
-SETTABLE: dict[str, Any] = {"since": None, "until": None, "parameters": {}}
-"""What a run may give, `lw run loop.py -p until=2013-04-01`: a span of the table, and parameters of `train`."""
+        >>> def train(data): ...
+        >>> table = Table("flights", key="id", time="at", label="late")
+        >>> Loop(name="late", table=table, train=train, judge=Judge("roc_auc", slices=["carrier"])).spec()["judge"]
+        {'metric': 'roc_auc', 'slices': [['carrier']], 'least_rows': 200}
+        """
+        plan = None if self.release is None else {"plan": type(self.release).__name__, "fields": plain(self.release)}
+        return {
+            "loop": self.name,
+            "table": plain(self.table),
+            "weight": self.weight,
+            "judge": {name: plain(getattr(self.judge, name)) for name in ("metric", "slices", "least_rows")},
+            "release": plan,
+            "retrain": to_spec(self.retrain),
+            "monitor": plain(self.monitor),
+        }
+
+
+SETTABLE: dict[str, Any] = {"since": None, "until": None, "parameters": {}, "start": "scratch"}
+"""What a run may give, `lw run loop.py -p until=2013-04-01`: a span of the table, parameters of `train`, and what it
+starts from: `scratch`, the champion's `parameters` (nothing is searched), or the champion itself, `fine_tune`."""
 
 
 def _declared(loop: Loop) -> dict[str, Any]:
@@ -135,6 +161,7 @@ def _has_parts_of_the_right_kind(loop: Loop) -> None:
         "split": (Split, 'lw.Split("time")'),
         "validate": (Validate, 'lw.Validate(schema="schema.toml")'),
         "release": (Plan | None, 'lw.Canary(shadow="1d", shares=[0.1, 1.0])'),
+        "monitor": (Monitor, 'lw.Monitor(window="1d", labels_within="7d")'),
         "weight": (str | None, '"a_column"'),
     }
     for name, (kind, right) in kinds.items():
@@ -144,7 +171,8 @@ def _has_parts_of_the_right_kind(loop: Loop) -> None:
                 f"{name}={value!r} is a {type(value).__name__}", where=_where(loop), fix=f"write {name}={right}"
             )
     _each_is(loop, "trust", str, '["a_column"]')
-    _each_is(loop, "retrain", OnNewData | OnDrift | OnDecay | Every, '[lw.on_new_data("30d")]')
+    if not isinstance(loop.retrain, Retrain):
+        _each_is(loop, "retrain", Trigger, '[lw.on_new_data("30d")]')
     _each_is(loop, "steps", Step, "[validate], a function under @lw.step")
 
 

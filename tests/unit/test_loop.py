@@ -136,7 +136,7 @@ def test_a_step_of_the_same_name_replaces_and_another_is_added() -> None:
     pipeline = a_loop(steps=[describe, audit]).as_pipeline()
     assert describe in pipeline.steps
     assert audit in pipeline.steps
-    assert len(pipeline.steps) == 14
+    assert len(pipeline.steps) == 15
 
 
 def test_a_train_that_takes_any_parameter_may_be_searched_by_any() -> None:

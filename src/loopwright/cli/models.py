@@ -16,12 +16,12 @@ from loopwright.core.version import Route, Version
 from loopwright.errors import BundleRefused, ModelError
 from loopwright.judge.evaluation import Measured, interval, number
 from loopwright.registry import names
-from loopwright.registry import promote as promoting
 from loopwright.registry import why as explaining
 from loopwright.registry.compare import Change, Differences
 from loopwright.registry.compare import compare as compared
 from loopwright.registry.promote import Promotion
 from loopwright.registry.why import Trail
+from loopwright.rollout import by_hand as released
 from loopwright.system import System
 
 _ULID_LENGTH = 26
@@ -59,7 +59,7 @@ def promote(
     opened = words.opened(project, flags)
     cause = opened.cause("lw promote")
     try:
-        done = promoting.promote(opened.stores, loop, version, cause, override=override, because=because)
+        done = released.promote(opened.stores, loop, version, cause, override=override, because=because)
     except BundleRefused:  # which is no gate
         raise
     except ModelError as error:  # a gate said no
@@ -72,9 +72,10 @@ def promote(
 @click.argument("loop")
 @click.option("--because", default="", metavar="REASON", help="Kept in the audit trail.")
 def rollback(loop: str, because: str, project: Path | None, flags: tuple[str, ...], as_json: bool) -> None:
-    """Go back to the champion before this one; again, and it goes further back."""
+    """Go back to the champion before this one, and end the release that is under way; again, and it goes further
+    back."""
     opened = words.opened(project, flags)
-    _tell(promoting.rollback(opened.stores, loop, opened.cause("lw rollback"), because=because), as_json=as_json)
+    _tell(released.rollback(opened.stores, loop, opened.cause("lw rollback"), because=because), as_json=as_json)
 
 
 @words.command(words.root, "compare", example="lw compare flights champion newest")
@@ -251,6 +252,7 @@ def _trail_json(trail: Trail) -> dict[str, Any]:
     return {
         "version": version_json(trail.version),
         "verdict": json.loads(trail.verdict.to_json()) if trail.verdict else None,
+        "what_is_new": explaining.what_is_new(trail.version, trail.before) or None,
         "made_by": asdict(trail.maker) if trail.maker else None,
         "run": asdict(trail.run) if trail.run else None,
         "code": trail.code,

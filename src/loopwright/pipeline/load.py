@@ -18,10 +18,17 @@ from loopwright.pipeline.step import Step
 
 def load_pipeline(file: Path, name: str = "") -> Pipeline:
     """The pipeline of that name in the file, or its only one. Raises LoadError, and what the declaration raises."""
+    name, value = load_declared(file, name)
+    return replace(_pipeline(value), name=name)
+
+
+def load_declared(file: Path, name: str = "") -> tuple[str, Any]:
+    """What is declared under that name in the file, a loop or a pipeline, or its only one. Raises as above."""
     module = load_module(file)
-    found = {id(value): (key, _pipeline(value)) for key, value in vars(module).items() if _is_declared(value)}
+    found = {id(value): (key, value) for key, value in vars(module).items() if _is_declared(value)}
+    declared = [value for _, value in found.values()]
     names = [value.name or (file.stem if len(found) == 1 else key) for key, value in found.values()]
-    named = dict(zip(names, (value for _, value in found.values()), strict=True))
+    named = dict(zip(names, declared, strict=True))
     if len(named) < len(names):
         twice = next(each for each in names if names.count(each) > 1)
         raise LoadError(f"{file} declares several pipelines called {twice!r}", fix="give each a name of its own")
@@ -34,7 +41,7 @@ def load_pipeline(file: Path, name: str = "") -> Pipeline:
     name = name or next(iter(named))
     if name not in named:
         raise LoadError(f"{file} declares no pipeline {name!r}", fix=did_you_mean(name, named))
-    return replace(named[name], name=name)
+    return name, named[name]
 
 
 def _is_declared(value: object) -> bool:

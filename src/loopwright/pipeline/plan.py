@@ -36,6 +36,8 @@ class Plan:
     """Reuse nothing from other runs."""
     loaded_at: datetime | None = None
     """Just before the file was imported; None: nobody edits it meanwhile."""
+    deployment: int | None = None
+    """The number of the one whose code this is; None for a working tree's."""
 
     def key(self, step: AnyStep, inputs: Mapping[str, str]) -> str | None:
         """None for a step typed into a console: what its code reaches cannot be told, so it is never reused."""
@@ -94,6 +96,7 @@ def prepare(
     seed: int = 0,
     fresh: bool = False,
     loaded_at: datetime | None = None,
+    deployment: int | None = None,
 ) -> Plan:
     """Raises UsageError for parameters that are unknown, missing or of the wrong type, NotStorable for those that have
     no safe identity."""
@@ -112,6 +115,7 @@ def prepare(
         environment=keys.digest(provenance.environment()),
         fresh=fresh,
         loaded_at=loaded_at,
+        deployment=deployment,
     )
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,10 +17,13 @@ from pathlib import Path
 
 from loopwright.core.artifact import Artifact, Kind
 from loopwright.core.stores import Blobs
+from loopwright.pipeline.code import is_project_file
 
 _SOURCES = {".py", ".toml", ".sql", ".lock"}  # kinds of file that people keep no passwords in
 _LARGEST_FILE = 1 << 20
 _MOST_FILES = 2000
+_PASSWORD = re.compile(r"(\w://[^/\s:@'\"]*):[^@\s'\"]+@")
+_MASKED = {".toml", ".lock"}
 _UNCHANGING = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip can hold: equal code gives equal bytes
 
 
@@ -34,9 +38,15 @@ class Provenance:
     artifacts: tuple[Artifact, ...]
 
 
-def take(root: Path, reached: Iterable[Path], blobs: Blobs, run_id: str, now: datetime) -> Provenance:
-    """Store code, environment and difference; equal ones are stored once."""
-    commit, difference = git_state(root)
+def take(
+    root: Path, reached: Iterable[Path], blobs: Blobs, run_id: str, now: datetime, *, snapshot_of: str | None = ""
+) -> Provenance:
+    """Store code, environment and difference; equal ones are stored once.
+
+    `snapshot_of` is the commit of code that was deployed, None for one of no repository: the repository that it may lie
+    in now says nothing of it.
+    """
+    commit, difference = git_state(root) if snapshot_of == "" else (snapshot_of, b"")
     artifacts = [
         _store(blobs, snapshot(root, reached), "code", "zip", run_id, now),
         _store(blobs, json.dumps(environment(), indent=1).encode(), "environment", "json", run_id, now),
@@ -64,19 +74,37 @@ def environment() -> dict[str, object]:
 
 
 def snapshot(root: Path, reached: Iterable[Path]) -> bytes:
-    """The project's source files and whatever else the steps reach, as a zip; equal code gives equal bytes.
+    """The project's source files and whatever else of the user's the steps reach, as a zip; equal code gives equal
+    bytes.
 
     A project of more than 2,000 such files is too big to copy at every run: then only what the steps reach.
     """
-    files = {path for path in reached if path.is_file()}
+    files = {path for path in reached if path.is_file() and is_project_file(path)}
     below = list(_sources(root, _MOST_FILES + 1))
     if len(below) <= _MOST_FILES:
         files |= set(below)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, path in sorted((_name(root, path), path) for path in files):
-            archive.writestr(zipfile.ZipInfo(name, _UNCHANGING), path.read_bytes(), zipfile.ZIP_DEFLATED, 1)
+        for name, path in sorted((name_in(root, path), path) for path in files):
+            archive.writestr(zipfile.ZipInfo(name, _UNCHANGING), source_of(path), zipfile.ZIP_DEFLATED, 1)
     return content.getvalue()
+
+
+def source_of(path: Path) -> bytes:
+    """A file as it is kept: passwords in the URLs of settings are none of its."""
+    content = path.read_bytes()
+    if path.suffix not in _MASKED or b"://" not in content:
+        return content
+    return masked(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def masked(text: str) -> str:
+    """Without the passwords of URLs.
+
+    >>> masked('metadata_url = "postgresql://shop:secret@host/shop"')
+    'metadata_url = "postgresql://shop:***@host/shop"'
+    """
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 def git_state(root: Path) -> tuple[str | None, bytes]:
@@ -87,7 +115,9 @@ def git_state(root: Path) -> tuple[str | None, bytes]:
     if commit is None:
         return None, b""
     difference = _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", str(root)) or b""
-    return commit.decode().strip(), difference
+    return commit.decode().strip(), masked(difference.decode("utf-8", "surrogateescape")).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def _git(root: Path, *words: str) -> bytes | None:
@@ -131,7 +161,8 @@ def _is_foreign(folder: Path) -> bool:
     return (folder / "pyvenv.cfg").exists() or folder.name in ("node_modules", "site-packages")
 
 
-def _name(root: Path, path: Path) -> str:
+def name_in(root: Path, path: Path) -> str:
+    """What a file is called in a snapshot."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else f"outside{path.as_posix()}"
 
 

@@ -14,6 +14,20 @@ Told = Literal["run", "turn", "end", "restart", "lost", "refused"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Code that was kept, laid out in a folder: what is run in place of the working tree."""
+
+    root: str
+    folder: str
+    """Of the project's own: where it is run, and relative paths of data are read."""
+    paths: tuple[str, ...]
+    """Where its modules are imported from, before anything else."""
+    deployment: int | None = None
+    """None for a trial before there is one."""
+    git_commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One run to make, or one to take up again."""
 
@@ -24,6 +38,12 @@ class Request:
     fresh: bool = False
     run: str | None = None
     """Take this run up, instead of asking for a new one."""
+    new: str | None = None
+    """What to call a new one; None: whatever is free."""
+    snapshot: Snapshot | None = None
+    """Which code; None: the working tree."""
+    sample: int | None = None
+    """A trial, on so many of the newest rows at most: of a source, where the table is not there."""
     folder: Path = Path()
     """The project folder whose workspace is used."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -35,7 +55,14 @@ class Request:
     @classmethod
     def from_line(cls, line: str) -> Request:
         values = json.loads(line)
-        return cls(**(values | {"file": Path(values["file"]), "folder": Path(values["folder"])}))
+        code = values["snapshot"]
+        snapshot = code and Snapshot(**(code | {"paths": tuple(code["paths"])}))
+        return cls(**(values | {"file": Path(values["file"]), "folder": Path(values["folder"]), "snapshot": snapshot}))
+
+    @property
+    def place(self) -> Path:
+        """Where relative paths begin."""
+        return Path(self.snapshot.folder) if self.snapshot else self.file.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,8 @@ class Trail:
     """What happened to the version itself."""
     routes: tuple[Route, ...]
     """In which it answered, newest first."""
+    before: Version | None = None
+    """The one that was made before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def explain(stores: Stores, version: Version) -> Trail:
         packages=evidence.environment(evidence.content_of(stores, environment)),
         changes=tuple(stores.events.list(subject=subject)),
         routes=tuple(route for route in history if any(arm.version == version.number for arm in route.arms)),
+        before=_made_before(stores, version),
     )
 
 
@@ -79,7 +82,7 @@ def tree(trail: Trail) -> Branch:
     version = trail.version
     value = f", {version.metric} {number(version.value)}" if version.metric else ""
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
-    parts = [_registered(version), _verdict(trail), *_routes(trail), _bundle(version), _data(version)]
+    parts = [_registered(version), *_news(trail), _verdict(trail), *_routes(trail), _bundle(version), _data(version)]
     parts += [*_validation(version), *_runs(trail), _code(trail), _environment(trail)]
     parts += [*_parameters(version), *_notes(version)]
     return Branch(f"version {version.name}{aliases}: {version.status.value}{value}", tuple(parts))
@@ -87,6 +90,36 @@ def tree(trail: Trail) -> Branch:
 
 def _registered(version: Version) -> Branch:
     return Branch(f"registered {version.created_at:%Y-%m-%d %H:%M:%S} UTC by {version.created_by}")
+
+
+def _news(trail: Trail) -> Iterator[Branch]:
+    """What a deployment made of it: another pipeline, or another model by the same one."""
+    if told := what_is_new(trail.version, trail.before):
+        yield Branch(told)
+
+
+def what_is_new(version: Version, before: Version | None) -> str:
+    """Beside the version that was made before it; nothing for one that no deployment made."""
+    number = version.lineage.get("deployment")
+    if not isinstance(number, int):
+        return ""
+    now, then = (_origin(one) for one in (version, before)) if before else (_origin(version), {})
+    if now["deployment"] != then.get("deployment"):
+        what = next((name for name in ("code", "environment") if now[name] != then.get(name)), "deployment")
+        return f"new {what} -> new pipeline (deployment {number})"
+    if now["data"] != then.get("data"):
+        return f"same pipeline (deployment {number}), new data -> new model"
+    return f"same pipeline (deployment {number}), same data: made again"
+
+
+def _origin(version: Version) -> dict[str, Any]:
+    return {name: version.lineage.get(name) for name in ("deployment", "code", "environment", "data")}
+
+
+def _made_before(stores: Stores, version: Version) -> Version | None:
+    """By the same loop; what was imported came from elsewhere, and says nothing of this one's pipeline."""
+    earlier = [one for one in stores.versions.list(version.loop) if one.number < version.number]
+    return next((one for one in earlier if not any(name.startswith(evidence.LINEAGE) for name in one.files)), None)
 
 
 def _verdict(trail: Trail) -> Branch:
