@@ -17,6 +17,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from bench import releasing
 from bench.figure import Figure, Limits, Section
 from bench.ramping import BEGAN, SETTINGS, Ramp, Setting, ramp
 from loopwright.evidence import ratio
@@ -36,7 +37,7 @@ _MARGINS = ((0.01, 5.0), (0.05, 3.0), (0.1, 2.0), (0.25, 2.0), (0.5, 1.5))
 _ERRORS_ALPHA = course(Canary()).alpha_of("errors")
 
 
-def measure(_work: Path, *, ramps: int = RAMPS, runs: int = RUNS) -> Iterator[Section]:
+def measure(work: Path, *, ramps: int = RAMPS, runs: int = RUNS) -> Iterator[Section]:
     """One by one, for together they take minutes."""
     yield from _no_worse(ramps)
     yield from _worse(runs)
@@ -45,6 +46,7 @@ def measure(_work: Path, *, ramps: int = RAMPS, runs: int = RUNS) -> Iterator[Se
     yield _before_traffic(min(runs, 300))
     yield _arms(min(runs, 1_000))
     yield _decline(min(runs, 100))
+    yield from releasing.measure(work)
 
 
 def _no_worse(ramps: int) -> Iterator[Section]:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from loopwright.core.event import Cause
 from loopwright.core.stores import Stores
-from loopwright.core.version import CHAMPION, PROMOTED, ROLLED_BACK, Arm, Route, Version, VersionStatus
+from loopwright.core.version import CHAMPION, FORMER, PROMOTED, ROLLED_BACK, Arm, Route, Version, VersionStatus
 from loopwright.errors import ModelError, UsageError, VersionNotFound
 from loopwright.registry.fetch import fill
 
@@ -108,12 +108,18 @@ def rollback_target(history: Sequence[Route]) -> int | None:
 
 
 def standing(history: Sequence[Route]) -> list[int]:
-    """The champions that were not taken back, the present one last; none follows itself."""
+    """The champions that were not taken back, the present one last; none follows itself.
+
+    A release takes its champion back by giving the arm of that name to the one that it kept warm.
+    """
     stack: list[int] = []
+    warm: set[int] = set()
     for route in reversed(history):
+        is_back = route.kind == ROLLED_BACK or route.champion in warm
+        warm = {arm.version for arm in route.arms if arm.name == FORMER}
         if route.champion is None or stack[-1:] == [route.champion]:
             continue
-        if route.kind == ROLLED_BACK and stack:
+        if is_back and stack:
             stack.pop()
         if stack[-1:] != [route.champion]:
             stack.append(route.champion)

@@ -79,15 +79,19 @@ class Decision:
     """Digest of the rules."""
 
 
+_RULES = ("absorb", "controller", "course", "decision", "facts", "grounds", "holding", "plan", "state")
+
+
 @cache
 def code_version() -> str:
-    """Digest of the files that decide: the evidence and this folder.
+    """Digest of the files that decide: the evidence, and of this folder those that the rules stand in.
 
     >>> len(code_version())
     16
     """
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for file in sorted([*here.glob("*.py"), *(here.parent / "evidence").glob("*.py")], key=lambda one: one.as_posix()):
+    rules = [here / f"{name}.py" for name in _RULES]
+    for file in sorted([*rules, *(here.parent / "evidence").glob("*.py")], key=lambda one: one.as_posix()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

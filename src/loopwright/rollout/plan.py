@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from loopwright.core.duration import duration
-from loopwright.errors import DeclarationError
+from loopwright.core.plain import plain, restored
+from loopwright.errors import DataError, DeclarationError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -116,6 +118,29 @@ class Now:
 
 
 Plan = Canary | AB | Shadow | Now
+_KINDS: dict[str, type[Plan]] = {kind.__name__: kind for kind in (Canary, AB, Shadow, Now)}
+
+
+def to_spec(plan: Plan) -> dict[str, Any]:
+    """As a deployment says it: the plan's name and its fields.
+
+    >>> to_spec(Shadow(lasts="1h"))
+    {'plan': 'Shadow', 'fields': {'lasts': 3600.0, 'alpha': 0.05}}
+    """
+    return {"plan": type(plan).__name__, "fields": plain(plan)}
+
+
+def from_spec(found: Mapping[str, Any]) -> Plan:
+    """Raises `DataError` for what `to_spec` did not make.
+
+    >>> from_spec(to_spec(Canary(hold="2h"))) == Canary(hold="2h")
+    True
+    """
+    name = str(found.get("plan"))
+    if name not in _KINDS:
+        raise DataError(f"no plan {name!r}", fix=did_you_mean(name, _KINDS))
+    made: Plan = restored(_KINDS[name], found.get("fields"))
+    return made
 
 
 def _set(plan: object, **values: object) -> None:

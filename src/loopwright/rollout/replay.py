@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loopwright.errors import DataError, did_you_mean
+from loopwright.core.plain import plain, restored
+from loopwright.errors import DataError
 from loopwright.rollout.controller import decide
 from loopwright.rollout.decision import Decision
 from loopwright.rollout.facts import Facts
-from loopwright.rollout.plan import AB, Canary, Now, Plan, Shadow
-from loopwright.rollout.record import plain, restored
+from loopwright.rollout.plan import Plan, from_spec
 from loopwright.rollout.state import ReleaseState
-
-_PLANS: dict[str, type[Plan]] = {kind.__name__: kind for kind in (Canary, AB, Shadow, Now)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +52,7 @@ def replay(record: Record) -> Decision:
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
     """
+    >>> from loopwright.rollout.plan import Canary
     >>> plan_from_dict(plan_to_dict(Canary(hold="2h"))) == Canary(hold="2h")
     True
     """
@@ -63,8 +62,4 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 def plan_from_dict(found: dict[str, Any]) -> Plan:
     """Raises `DataError` for what is no plan."""
     rest = dict(found)
-    name = str(rest.pop("kind", ""))
-    if name not in _PLANS:
-        raise DataError(f"no plan {name!r}", fix=did_you_mean(name, _PLANS))
-    made: Plan = restored(_PLANS[name], rest)
-    return made
+    return from_spec({"plan": str(rest.pop("kind", "")), "fields": rest})

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from loopwright.core.plain import plain, restored
 from loopwright.errors import DataError
 from loopwright.evidence.events import Evidence, Hypothesis, paired
 from loopwright.evidence.sequence import Moments
 from loopwright.rollout.course import GUARDRAILS, Course
 from loopwright.rollout.decision import Decision
 from loopwright.rollout.facts import Counts, Split
-from loopwright.rollout.record import plain, restored
 
 FORMAT = 1
 NONE, NOTHING = Counts(), Moments()

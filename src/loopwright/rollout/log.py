@@ -1,0 +1,133 @@
+"""What a release reads of the prediction log: the shape of it, and nothing of where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from heapq import merge
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from loopwright.errors import DataError
+
+if TYPE_CHECKING:
+    from loopwright.predictions.failures import Failure
+    from loopwright.predictions.journal import Line
+    from loopwright.predictions.labels import Label
+
+MOST = 20_000
+"""Lines at once: what is in memory of a day that is read late."""
+
+
+class Followed(Protocol):
+    """What is new, and where to go on."""
+
+    @property
+    def lines(self) -> Sequence[Line]: ...
+    @property
+    def failures(self) -> Sequence[Failure]: ...
+    @property
+    def labels(self) -> Sequence[Label]: ...
+    @property
+    def cursor(self) -> str: ...
+    @property
+    def is_more(self) -> bool: ...
+
+
+class Log(Protocol):
+    """Of one loop. What is read from a cursor on comes once, however often the files it lay in have changed."""
+
+    def read(self, cursor: str = "", most: int | None = None, *, rows: bool = True) -> Followed: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Of both, in the order of their ids; labels in the order they were told."""
+
+    lines: Sequence[Line]
+    failures: Sequence[Failure]
+    labels: Sequence[Label]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.lines or self.failures or self.labels)
+
+    @classmethod
+    def of(cls, found: Iterable[Followed]) -> Batch:
+        all_ = list(found)
+        return cls(
+            sorted((one for part in all_ for one in part.lines), key=lambda one: (one.id, one.shadow)),
+            sorted((one for part in all_ for one in part.failures), key=lambda one: (one.id, one.shadow)),
+            sorted((one for part in all_ for one in part.labels), key=lambda one: one.at),
+        )
+
+    def without(self, later: Batch) -> Batch:
+        """What is not in another one."""
+        known, failed = ({(one.id, one.version) for one in part} for part in (later.lines, later.failures))
+        told = {_ENCODER.encode(one) for one in later.labels}
+        return Batch(
+            [one for one in self.lines if (one.id, one.version) not in known],
+            [one for one in self.failures if (one.id, one.version) not in failed],
+            [one for one in self.labels if _ENCODER.encode(one) not in told],
+        )
+
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+def in_order(batch: Batch) -> Iterator[tuple[Line | None, Failure | None]]:
+    """Lines and failures as they happened, by their ids; one of both."""
+    answered = (((line.id, line.shadow), line, None) for line in batch.lines)
+    failed = (((failure.id, failure.shadow), None, failure) for failure in batch.failures)
+    for _, line, failure in merge(answered, failed, key=lambda one: one[0]):
+        yield line, failure
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a release has read, and what it froze on the way. Stored as text with the state of the release."""
+
+    begun: str
+    """Of the log, where the release began."""
+    log: str
+    event: int = 0
+    """The last of the version's events that was looked at."""
+    began_at: datetime
+    route: int
+    """The revision that the release began with."""
+    wrong_by: float | None = None
+    slow_ms: float | None = None
+
+    def text(self) -> str:
+        return _ENCODER.encode(self).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Raises `DataError` for what `text` did not make."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError as error:
+            raise DataError(
+                f"how far a release has read is not known: {error}", fix="abort the release and begin anew"
+            ) from None
+
+
+def drain(log: Log, cursor: str) -> tuple[list[Followed], str]:
+    """Everything from there on, and where it ends."""
+    found: list[Followed] = []
+    while True:
+        one = log.read(cursor, MOST, rows=False)
+        found.append(one)
+        cursor = one.cursor
+        if not one.is_more:
+            return found, cursor
+
+
+def end(log: Log, cursor: str = "") -> str:
+    """Where everything that is there now ends, of which nothing is kept."""
+    while True:
+        one = log.read(cursor, MOST, rows=False)
+        cursor = one.cursor
+        if not one.is_more:
+            return cursor
