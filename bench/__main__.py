@@ -17,7 +17,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import drift, exporting, memory, release, scoring, serving, start, statistics, steps, tables
+from bench import (
+    drift,
+    exporting,
+    memory,
+    monitoring,
+    release,
+    scoring,
+    serving,
+    start,
+    statistics,
+    steps,
+    streams,
+    tables,
+)
 from bench.environment import PEERS, work_folder
 from bench.figure import Section, show
 
@@ -39,6 +52,8 @@ def main() -> None:
         "statistics": partial(statistics.measure, min(asked.rounds, 5), peers=asks["statistics"]),
         "drift": partial(drift.measure, min(asked.rounds, 5), peers=asks["drift"]),
         "release": release.measure,
+        "streams": streams.measure,
+        "monitoring": partial(monitoring.measure, min(asked.rounds, 3)),
         "serving": partial(serving.measure, min(asked.rounds, 3), peers=asks["serving"]),
         "tables": partial(tables.measure, min(asked.rounds, 3), rows=asked.rows),
     }
@@ -56,7 +71,7 @@ def _asked(words: Sequence[str]) -> argparse.Namespace:
         nargs="+",
         choices=(
             *("start", "steps", "memory", "exporting", "scoring", "statistics"),
-            *("drift", "release", "serving", "tables"),
+            *("drift", "release", "streams", "monitoring", "serving", "tables"),
         ),
         help="measure only these",
     )

@@ -98,7 +98,7 @@ def test_a_second_run_does_nothing_again_and_registers_nothing_twice(shop: LoopS
     shop.run(shop.loop())
     again = shop.run(shop.loop())
     ran = {name for name, status in again.steps.items() if status == "ran"}
-    assert ran == {"ingest", "drift", "champion", "register"}
+    assert ran == {"ingest", "drift", "previous", "champion", "register"}
     assert len(shop.stores.versions.list("buys")) == 1
 
 

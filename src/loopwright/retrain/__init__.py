@@ -1,1 +1,1 @@
-"""What makes a loop learn again: for now the declarations; the triggers that act on them are built on it."""
+"""What makes a loop learn again: declared in the loop file, decided from facts alone, and carried out once a cause."""

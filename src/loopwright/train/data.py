@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from loopwright.errors import UsageError
+from loopwright.train.previous import Previous
 from loopwright.transform.inputs import Inputs, Kind
 
 Rows = Callable[[], pl.LazyFrame]
@@ -27,7 +28,14 @@ class TrainingData:
     """
 
     def __init__(
-        self, rows: Rows, features: Sequence[str], *, label: str, weight: str | None = None, seed: int = 0
+        self,
+        rows: Rows,
+        features: Sequence[str],
+        *,
+        label: str,
+        weight: str | None = None,
+        seed: int = 0,
+        previous: Previous | None = None,
     ) -> None:
         """`rows` gives the rows, raw and lazily, with the features, the label and the weight.
 
@@ -37,6 +45,8 @@ class TrainingData:
         self.inputs = _inputs(rows().select(features))
         self.seed = seed
         """For whatever draws random numbers: the run's, or a trial's."""
+        self.previous = previous
+        """The champion, where training starts from it; None from scratch."""
         self.logged: list[dict[str, float]] = []
         """What `log` was told, in order."""
 
@@ -48,13 +58,14 @@ class TrainingData:
         *,
         weights: NDArray[np.generic] | None = None,
         seed: int = 0,
+        previous: Previous | None = None,
     ) -> TrainingData:
         """From frames at hand: for notebooks and tests of a `train` function."""
         frame = features.with_columns(pl.Series("\0label", y))
         if weights is not None:
             frame = frame.with_columns(pl.Series("\0weight", weights))
         weight = None if weights is None else "\0weight"
-        return cls(frame.lazy, features.columns, label="\0label", weight=weight, seed=seed)
+        return cls(frame.lazy, features.columns, label="\0label", weight=weight, seed=seed, previous=previous)
 
     @cached_property
     def raw(self) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from loopwright.data.rows import Rows
 from loopwright.data.tables import Tables
 from loopwright.train.data import TrainingData
 from loopwright.train.parts import HELD, Parts
+from loopwright.train.previous import Previous
 
 
 def part(rows: Rows, tables: Tables, split: Parts, *wanted: int) -> pl.LazyFrame:
@@ -23,9 +24,9 @@ def held(rows: Rows, tables: Tables, split: Parts, others: Iterable[str]) -> pl.
     return split.only(rows.labelled(tables, wanted), HELD).collect()
 
 
-def training_data(rows: Rows, read: pl.LazyFrame, seed: int) -> TrainingData:
+def training_data(rows: Rows, read: pl.LazyFrame, seed: int, previous: Previous | None = None) -> TrainingData:
     """What `train()` is given of these rows."""
-    return TrainingData(lambda: read, rows.features, label=rows.label, weight=rows.weight, seed=seed)
+    return TrainingData(lambda: read, rows.features, label=rows.label, weight=rows.weight, seed=seed, previous=previous)
 
 
 def _columns(rows: Rows) -> list[str]:

@@ -1,0 +1,284 @@
+"""Whether a trigger is due: pure, from facts. The name of a cause is the same for all who see the same, and makes one
+run, so that of two that look at once one wins.
+
+A cause is answered by the training after it, whatever made that begin. What came of nothing for technical reasons is
+tried again at the next cause, never the same one over and over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias, assert_never
+
+from loopwright.core.retraining import Retraining, RetrainingStatus
+from loopwright.retrain import schedule
+from loopwright.retrain.facts import Facts, Quality
+from loopwright.retrain.triggers import Every, OnDecay, OnDrift, OnNewData, Retrain, Trigger, kind_of
+
+NEW_CODE, BY_HAND = "new code", "by hand"
+WEEK = timedelta(days=7)
+_FREE = (NEW_CODE, BY_HAND)
+"""What people do is no automatic retraining: it waits for no cool-down, and takes nothing of the budget."""
+_ANSWERED_BY_IT = ("on_drift", "on_decay")
+"""What is wrong with a champion may be right with the version that is on its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A cause of one run."""
+
+    cause: str
+    trigger: str
+    reason: str
+    fine_tune: bool = False
+    is_fresh: bool = False
+    """Whether the parameters are searched anew."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What for, with the numbers."""
+
+    reason: str
+
+
+Answer: TypeAlias = Due | Waiting
+
+
+def decide(retrain: Retrain, facts: Facts) -> Due | None:
+    """What to run now: of several that are due the first, for one training answers all but schedules."""
+    found = [one for _, one in answers(retrain, facts) if isinstance(one, Due)]
+    return next((one for one in found if not held(one.trigger, retrain, facts)), None)
+
+
+def answers(retrain: Retrain, facts: Facts) -> Iterator[tuple[str, Answer]]:
+    """Of each trigger in the order in which it is heeded, by its name."""
+    yield NEW_CODE, new_code(facts)
+    order = (OnDecay, OnDrift, OnNewData, Every)
+    for trigger in sorted(retrain.triggers, key=lambda one: order.index(type(one))):
+        yield _told(trigger), due(trigger, facts, retrain)
+
+
+def held(trigger: str, retrain: Retrain, facts: Facts) -> str:
+    """Why even what is due has to wait; empty where nothing holds it."""
+    going = next((one for one in facts.past if not one.status.is_final), None)
+    if going is not None:
+        return f"{going.trigger} began a retraining on {_day(going.created_at)}, which has not ended"
+    if trigger in _FREE:
+        return ""
+    if facts.on_its_way and trigger in _ANSWERED_BY_IT:
+        return facts.on_its_way
+    return _cooling(retrain, facts) or _spent(retrain, facts)
+
+
+def cool_down(retrain: Retrain, facts: Facts) -> timedelta:
+    return facts.labels_within if retrain.cool_down is None else retrain.cool_down
+
+
+def due(trigger: Trigger, facts: Facts, retrain: Retrain | None = None) -> Answer:
+    """Of one trigger alone, whatever else holds it."""
+    limits = retrain or Retrain()
+    match trigger:
+        case OnNewData():
+            found = _on_new_data(trigger, facts)
+        case OnDrift():
+            found = _on_drift(trigger, facts)
+        case OnDecay():
+            found = _on_decay(trigger, facts, limits.least_labels)
+        case Every():
+            found = _every(trigger, facts)
+        case _:
+            assert_never(trigger)
+    return _unless_claimed(found, facts)
+
+
+def new_code(facts: Facts) -> Answer:
+    """A deployment that has made no model yet."""
+    if facts.is_learned:
+        return Waiting(reason=f"a model was made by the code of deployment {facts.deployment}")
+    told = Due(
+        cause=f"{NEW_CODE}:{facts.deployment}",
+        trigger=NEW_CODE,
+        reason=f"deployment {facts.deployment} of {_day(facts.deployed_at)} has made no model yet",
+        is_fresh=True,
+        evidence=_known(facts),
+    )
+    return _unless_claimed(told, facts)
+
+
+def _on_new_data(trigger: OnNewData, facts: Facts) -> Answer:
+    if facts.rows_until is None:
+        return Waiting(reason="the table has no rows with a time yet")
+    if facts.last is None:
+        return Waiting(reason="it has not learned yet: the deployment does that first")
+    if facts.trained_until is None:
+        return _due(trigger, facts, _since(facts), f"the first rows came, up to {_day(facts.rows_until)}", {})
+    came = max(facts.rows_until - facts.trained_until, timedelta())
+    told = f"rows of {_span(came)} came since the last training, up to {_day(facts.rows_until)}"
+    if came < trigger.span:
+        return Waiting(reason=f"{told}; {_span(trigger.span)} are waited for")
+    evidence = {"rows": facts.rows, "trained_until": facts.trained_until.isoformat()}
+    return _due(trigger, facts, _since(facts), told, evidence)
+
+
+def _on_drift(trigger: OnDrift, facts: Facts) -> Answer:
+    moved = facts.moved
+    if facts.champion is None or moved is None or moved.champion != facts.champion or _is_answered(moved.at, facts):
+        return Waiting(reason="no drift was found since the last training")
+    if not moved.drifted:
+        told = f"1 of 2 windows in a row drifted: {', '.join(moved.suspected)}"
+        return Waiting(reason=told if moved.suspected else "no drift was found since the last training")
+    known = _answer_to(set(moved.drifted), facts)
+    columns = ", ".join(moved.drifted)
+    if known is not None:
+        word = f"the retraining of {_day(known.created_at)} ({known.status.value})"
+        return Waiting(reason=f"{columns} drifted from {moved.champion}, which {word} answered already")
+    told = f"{columns} drifted from what {moved.champion} was trained on, found on {_day(moved.at)}"
+    return _due(trigger, facts, f"{facts.champion}:{_since(facts)}", told, {"columns": list(moved.drifted)})
+
+
+def _on_decay(trigger: OnDecay, facts: Facts, least_labels: int) -> Answer:
+    quality = facts.quality.get(trigger.metric)
+    if facts.champion is None or quality is None:
+        return Waiting(reason=f"{trigger.metric} was not measured on labels of the champion yet")
+    sign = 1 if quality.bigger_is_better else -1
+    limit = quality.judged - sign * trigger.by
+    is_beyond = (quality.value - limit) * sign < 0
+    is_proven = quality.nearest is not None and (quality.nearest - limit) * sign < 0
+    side = "below" if quality.bigger_is_better else "above"
+    told = f"{trigger.metric} {quality.value:.3f}, alarm {side} {limit:.3f}"
+    if not is_beyond:
+        return Waiting(reason=told)
+    if not (is_proven or facts.alarmed_at is not None):
+        return Waiting(reason=f"{told}; that may still be chance")
+    told += f"; {quality.labels:,} of {least_labels:,} labels"
+    if quality.labels < least_labels:
+        return Waiting(reason=told)
+    return _due(trigger, facts, f"{facts.champion}:{_since(facts)}", told, _measured(quality, limit))
+
+
+def _every(trigger: Every, facts: Facts) -> Answer:
+    if trigger.interval is not None:
+        return _after(trigger, trigger.interval, facts)
+    found = schedule.slot(trigger.cron, trigger.zone, facts.now)
+    met = {one.evidence.get("slot") for one in facts.past if one.evidence.get("cron") == trigger.cron}
+    passed = [one for one in met if isinstance(one, str) and one <= schedule.shown(trigger.zone, facts.now).isoformat()]
+    begun = max([schedule.shown(trigger.zone, facts.deployed_at).isoformat(), *passed])
+    if found.isoformat() <= begun:
+        return Waiting(reason=f"next on {_moment(schedule.following(trigger.cron, trigger.zone, facts.now))}")
+    evidence = {"cron": trigger.cron, "slot": found.isoformat()}
+    told = f"{trigger.cron} came at {found:%Y-%m-%d %H:%M} {trigger.zone}"
+    return _due(trigger, facts, f"{trigger.cron} {trigger.zone}:{found.isoformat()}", told, evidence)
+
+
+def _after(trigger: Every, interval: timedelta, facts: Facts) -> Answer:
+    since = facts.last_so_far
+    if since is None:
+        return Waiting(reason="it has not learned yet: the deployment does that first")
+    found = schedule.multiple(since, facts.now, interval)
+    if found is None:
+        return Waiting(reason=f"next on {_moment(since + interval)}")
+    told = f"the last training was on {_day(since)}, {_span(facts.now - since)} ago"
+    return _due(trigger, facts, f"{_span(interval)}:{found.isoformat()}", told, {"slot": found.isoformat()})
+
+
+def _due(trigger: Trigger, facts: Facts, what: str, reason: str, evidence: Mapping[str, Any]) -> Due:
+    kind = kind_of(trigger)
+    return Due(
+        cause=f"{kind}:{what}",
+        trigger=kind,
+        reason=reason,
+        fine_tune=trigger.fine_tune,
+        is_fresh=isinstance(trigger, Every) and trigger.from_scratch,
+        evidence={**evidence, **_known(facts)},
+    )
+
+
+def _known(facts: Facts) -> dict[str, Any]:
+    """What later triggers count from."""
+    return {"champion": facts.champion, "rows_until": facts.rows_until.isoformat() if facts.rows_until else None}
+
+
+def _unless_claimed(found: Answer, facts: Facts) -> Answer:
+    if isinstance(found, Waiting):
+        return found
+    known = next((one for one in facts.past if one.cause == found.cause), None)
+    if known is None:
+        return found
+    return Waiting(reason=f"{found.reason}; answered by the retraining of {_day(known.created_at)}")
+
+
+def _answer_to(columns: set[str], facts: Facts) -> Retraining | None:
+    """A retraining that knew of the drift of all these columns from this champion."""
+    for one in facts.past:
+        if one.trigger == "on_drift" and one.status is not RetrainingStatus.FAILED:
+            known = one.evidence.get("columns") or ()
+            if one.evidence.get("champion") == facts.champion and columns <= set(known):
+                return one
+    return None
+
+
+def _cooling(retrain: Retrain, facts: Facts) -> str:
+    """A clock that was ahead left moments that are far from now: they hold nothing."""
+    rest = cool_down(retrain, facts)
+    ended = [one.finished_at or one.created_at for one in facts.past if one.trigger not in _FREE]
+    near = [at for at in ended if abs(facts.now - at) < rest]
+    if not near:
+        return ""
+    return f"cool-down until {_moment(max(near) + rest)}: {_span(rest)} after the last retraining"
+
+
+def _spent(retrain: Retrain, facts: Facts) -> str:
+    begun = [one.created_at for one in facts.past if one.trigger not in _FREE]
+    near = sorted(at for at in begun if abs(facts.now - at) < WEEK)
+    if len(near) < retrain.most_per_week:
+        return ""
+    frees = near[-retrain.most_per_week] + WEEK
+    return f"budget {len(near)} of {retrain.most_per_week} this week: free again on {_moment(frees)}"
+
+
+def _is_answered(at: datetime, facts: Facts) -> bool:
+    return facts.last_so_far is not None and at <= facts.last_so_far
+
+
+def _since(facts: Facts) -> str:
+    return f"since {facts.last.isoformat()}" if facts.last else "since the beginning"
+
+
+def _measured(quality: Quality, limit: float) -> dict[str, Any]:
+    told = {"metric": quality.metric, "value": quality.value, "judged": quality.judged, "limit": limit}
+    return {**told, "labels": quality.labels}
+
+
+def _told(trigger: Trigger) -> str:
+    if isinstance(trigger, OnNewData):
+        return f"on_new_data {_span(trigger.span)}"
+    if isinstance(trigger, OnDecay):
+        return f"on_decay {trigger.metric} by {trigger.by:g}"
+    if isinstance(trigger, Every):
+        return f"every {trigger.cron or _span(trigger.interval or timedelta())}"
+    return kind_of(trigger)
+
+
+def _span(length: timedelta) -> str:
+    """As people write it: the largest unit that tells it well.
+
+    >>> _span(timedelta(days=30)), _span(timedelta(hours=36)), _span(timedelta(seconds=90))
+    ('30d', '36h', '2min')
+    """
+    seconds = length.total_seconds()
+    for unit, size, least in (("d", 86_400, 2), ("h", 3_600, 2), ("min", 60, 1)):
+        if seconds >= least * size or (seconds == size and seconds):
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,76 @@
+"""What is decided upon: everything that triggers look at, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from loopwright.core.retraining import Retraining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What was told last of drift against a champion."""
+
+    at: datetime
+    champion: str
+    """`late v3`."""
+    drifted: tuple[str, ...] = ()
+    """Columns that differ in two windows in a row."""
+    suspected: tuple[str, ...] = ()
+    """Columns that differ in the newest alone, or not for certain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How the champion does on labels, by one metric, beside how it was judged."""
+
+    metric: str
+    bigger_is_better: bool
+    judged: float
+    value: float
+    nearest: float | None
+    """The end of the interval that is nearer to a good value; None where there is no interval."""
+    labels: int
+    """Those that came since the decline was found, and since the last training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """About one loop, as known at one moment."""
+
+    now: datetime
+    labels_within: timedelta
+    """How long labels take."""
+    deployment: int
+    deployed_at: datetime
+    is_learned: bool = False
+    """Whether a model was made by the code that is deployed."""
+    champion: str | None = None
+    on_its_way: str = ""
+    """What is said of a newer accepted version that nobody released or took back yet."""
+    trained: tuple[datetime, ...] = ()
+    """When it learned, or tried to."""
+    rows: int = 0
+    rows_until: datetime | None = None
+    """The newest event time in the table."""
+    trained_until: datetime | None = None
+    """The newest event time when it learned last."""
+    moved: Moved | None = None
+    alarmed_at: datetime | None = None
+    """When the detector said of this champion that its errors rose."""
+    quality: Mapping[str, Quality] = field(default_factory=dict)
+    """By metric."""
+    past: tuple[Retraining, ...] = ()
+    """Newest first."""
+
+    @property
+    def last(self) -> datetime | None:
+        """When it learned last: what a cause counts from."""
+        return max(self.trained, default=None)
+
+    @property
+    def last_so_far(self) -> datetime | None:
+        """As `last`, without what a clock that was ahead wrote."""
+        return max((at for at in self.trained if at <= self.now), default=None)

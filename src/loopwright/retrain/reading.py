@@ -1,0 +1,261 @@
+"""The facts of every loop that is deployed, read from the stores: once for all loops what can be, and again only when
+something happened. The loop's own code is never run for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+
+from loopwright.core.deployment import Deployment
+from loopwright.core.event import Event
+from loopwright.core.finding import Finding
+from loopwright.core.retraining import Retraining
+from loopwright.core.stores import Stores
+from loopwright.core.version import Version, VersionStatus
+from loopwright.data.reach import Reach
+from loopwright.errors import TableNotFound
+from loopwright.judge.catalog import METRICS
+from loopwright.registry.evidence import evaluation_of
+from loopwright.retrain.facts import Facts, Moved, Quality
+from loopwright.retrain.triggers import OnDecay, Retrain, from_spec
+
+LABELS_WITHIN = timedelta(days=7)
+"""Where a loop says nothing of how long its labels take."""
+DRIFT, DECAY = "DriftFound", "DecayFound"
+_PAST = 200
+_FINDINGS = 20_000
+"""Of slices too, which are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is kept of a loop until something happens."""
+
+    facts: Facts
+    champion: Version | None
+
+
+class Tables(Protocol):
+    """What is asked of the tables."""
+
+    def reach(self, name: str, version: int | None = None) -> Reach: ...
+
+
+class Reading:
+    """Keeps in memory what changes only when something happens; all of it is in the stores."""
+
+    def __init__(self, stores: Stores, tables: Tables) -> None:
+        self._stores, self._tables = stores, tables
+        self._upto = -1
+        self._known: dict[str, Known] = {}
+        self._versions: dict[tuple[str, int], datetime | None] = {}
+        self._measured: dict[tuple[str, str], tuple[object, list[Finding]]] = {}
+        self._judged: dict[tuple[str, str], float | None] = {}
+
+    def all(self, now: datetime) -> Iterator[tuple[Deployment, Callable[[], Facts]]]:
+        """Of each loop that is deployed, and what reads its facts."""
+        self._forget_if_anything_happened()
+        newest = _by_loop(self._stores.findings.newest())
+        for one in self._stores.deployments.in_force():
+            yield one, partial(self._facts, one, newest.get(one.loop, ()), now)
+
+    def one(self, loop: str, now: datetime) -> tuple[Deployment, Facts]:
+        """Raises DeploymentNotFound."""
+        self._forget_if_anything_happened()
+        found = self._stores.deployments.get(loop)
+        return found, self._facts(found, self._stores.findings.newest(loop), now)
+
+    def _forget_if_anything_happened(self) -> None:
+        last = self._stores.events.list(newest_first=True, limit=1)
+        upto = last[0].number if last else 0
+        if upto != self._upto:
+            self._known.clear()
+        self._upto = upto
+
+    def _facts(self, deployment: Deployment, found: Sequence[Finding], now: datetime) -> Facts:
+        known = self._known.get(deployment.loop)
+        if known is None:
+            known = self._known[deployment.loop] = self._read(deployment, now)
+        reach = self._reach(deployment)
+        return replace(
+            known.facts,
+            now=now,
+            rows=reach.rows if reach else 0,
+            rows_until=reach.until if reach else None,
+            quality=dict(self._qualities(deployment, known, found, now)),
+        )
+
+    def _qualities(
+        self, deployment: Deployment, known: Known, found: Sequence[Finding], now: datetime
+    ) -> Iterator[tuple[str, Quality]]:
+        for trigger in retrain_of(deployment).triggers:
+            if isinstance(trigger, OnDecay) and known.champion is not None:
+                one = self._quality(trigger.metric, known.champion, replace(known.facts, now=now), found)
+                if one is not None:
+                    yield trigger.metric, one
+
+    def _read(self, deployment: Deployment, now: datetime) -> Known:
+        loop = deployment.loop
+        versions = tuple(self._stores.versions.list(loop))
+        past = tuple(self._stores.retrainings.list(loop, limit=_PAST))
+        route = self._stores.routes.current(loop)
+        champion = next((one for one in versions if route and one.number == route.champion), None)
+        facts = Facts(
+            now=now,
+            labels_within=_labels_within(deployment),
+            deployment=deployment.number,
+            deployed_at=deployment.created_at,
+            is_learned=any(_is_of(one, deployment) for one in versions),
+            champion=champion.name if champion else None,
+            on_its_way=self._on_its_way(versions, champion),
+            trained=tuple([one.created_at for one in versions] + _ends(past)),
+            trained_until=self._trained_until(versions, past),
+            moved=_moved(self._newest(DRIFT, loop)),
+            alarmed_at=_alarmed_at(self._newest(DECAY, loop), champion),
+            past=past,
+        )
+        return Known(facts=facts, champion=champion)
+
+    def _newest(self, kind: str, loop: str) -> Event | None:
+        found = self._stores.events.list(subject=f"loop:{loop}", kinds=(kind,), newest_first=True, limit=1)
+        return found[0] if found else None
+
+    def _quality(self, metric: str, champion: Version, facts: Facts, found: Sequence[Finding]) -> Quality | None:
+        last = next((one for one in found if _is_quality(one, metric, champion)), None)
+        judged = None if last is None else self._judged_by(metric, champion)
+        if last is None or judged is None:
+            return None
+        bigger = METRICS[metric].bigger_is_better
+        since = max([one for one in (facts.alarmed_at, facts.last_so_far) if one is not None], default=None)
+        windows = self._windows(metric, champion, last, facts)
+        newest = next((one for one in windows if one.number is not None), None)
+        if newest is None or newest.number is None:
+            return None
+        return Quality(
+            metric=metric,
+            bigger_is_better=bigger,
+            judged=judged,
+            value=newest.number,
+            nearest=newest.evidence.get("high" if bigger else "low"),
+            labels=sum(_labels(one) for one in windows if since is None or one.until > since),
+        )
+
+    def _windows(self, metric: str, champion: Version, last: Finding, facts: Facts) -> Sequence[Finding]:
+        """Those of the champion since it learned, newest first: read again when one was told again."""
+        told = (last.until, last.known_at, champion.number, facts.last_so_far)
+        if self._measured.get((champion.loop, metric), (None,))[0] != told:
+            read = self._stores.findings.list(
+                champion.loop, monitor="quality", since=facts.last_so_far, limit=_FINDINGS
+            )
+            of_it = [one for one in read if _is_quality(one, metric, champion)]
+            self._measured[champion.loop, metric] = (told, of_it)
+        return self._measured[champion.loop, metric][1]
+
+    def _judged_by(self, metric: str, champion: Version) -> float | None:
+        named = (champion.digest, metric)
+        if named not in self._judged:
+            evaluation = evaluation_of(self._stores, champion)
+            judged = evaluation.metric(metric) if evaluation else None
+            self._judged[named] = judged.value if judged else None
+        return self._judged[named]
+
+    def _reach(self, deployment: Deployment) -> Reach | None:
+        try:
+            return self._tables.reach(str(deployment.spec["table"]["name"]))
+        except TableNotFound:
+            return None
+
+    def _trained_until(self, versions: Iterable[Version], past: Iterable[Retraining]) -> datetime | None:
+        told = [one.evidence.get("rows_until") for one in past if one.status.is_final]
+        found = [datetime.fromisoformat(one) for one in told if one]
+        newest = next(iter(versions), None)
+        of_version = self._version_until(newest) if newest else None
+        return max([*found, *([of_version] if of_version else [])], default=None)
+
+    def _version_until(self, version: Version) -> datetime | None:
+        """The newest event time of the rows that it was made of, as the table has it still."""
+        data = version.lineage.get("data")
+        if not isinstance(data, Mapping):
+            return None
+        named = (str(data.get("table")), int(data.get("version") or 0))
+        if named not in self._versions:
+            try:
+                self._versions[named] = self._tables.reach(*named).until
+            except TableNotFound:
+                self._versions[named] = None
+        return self._versions[named]
+
+    def _on_its_way(self, versions: Sequence[Version], champion: Version | None) -> str:
+        if champion is None:
+            return ""
+        released = self._stores.releases.list(champion.loop, limit=1)
+        if released and released[0].ended_at is None:
+            return f"{champion.loop} v{released[0].challenger} is on its way: release {released[0].id}"
+        newest = next((one for one in versions if one.status is VersionStatus.ACCEPTED), None)
+        if newest is None or newest.number <= champion.number or self._was_tried(newest):
+            return ""
+        return f"{newest.name} was accepted on {newest.created_at:%Y-%m-%d}, and waits to be released"
+
+    def _was_tried(self, version: Version) -> bool:
+        """Whether it was champion once, or its release ended: it is not on its way any more."""
+        if any(one.champion == version.number for one in self._stores.routes.history(version.loop)):
+            return True
+        ended = self._stores.releases.list(version.loop)
+        return any(one.challenger == version.number and one.ended_at is not None for one in ended)
+
+
+def retrain_of(deployment: Deployment) -> Retrain:
+    return from_spec(deployment.spec.get("retrain"))
+
+
+def _labels_within(deployment: Deployment) -> timedelta:
+    monitor: Mapping[str, Any] = deployment.spec.get("monitor") or {}
+    seconds = monitor.get("labels_within")
+    return LABELS_WITHIN if seconds is None else timedelta(seconds=seconds)
+
+
+def _is_of(version: Version, deployment: Deployment) -> bool:
+    """Whether the deployed code made it."""
+    told = version.lineage
+    return told.get("code") == deployment.code or told.get("deployment") == deployment.number
+
+
+def _ends(past: Iterable[Retraining]) -> list[datetime]:
+    return [one.finished_at or one.created_at for one in past if one.status.is_final]
+
+
+def _moved(event: Event | None) -> Moved | None:
+    if event is None:
+        return None
+    drifted, suspected = (tuple(map(str, event.data.get(name) or ())) for name in ("drifted", "suspected"))
+    champion = str(event.data.get("champion") or "")
+    return Moved(at=event.cause.at, champion=champion, drifted=drifted, suspected=suspected)
+
+
+def _alarmed_at(event: Event | None, champion: Version | None) -> datetime | None:
+    """Of this champion: of another one it says nothing."""
+    if event is None or champion is None:
+        return None
+    is_its = event.data.get("version") == champion.number or event.data.get("champion") == champion.name
+    return event.cause.at if is_its else None
+
+
+def _is_quality(one: Finding, metric: str, champion: Version) -> bool:
+    """Over all rows of a window: its subject is the metric then."""
+    is_whole = one.monitor == "quality" and one.subject == metric == one.measure
+    return is_whole and one.version == champion.number
+
+
+def _labels(one: Finding) -> int:
+    return int(one.evidence.get("labels") or one.evidence.get("rows") or 0)
+
+
+def _by_loop(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = defaultdict(list)
+    for one in findings:
+        found[one.loop].append(one)
+    return found

@@ -1,0 +1,181 @@
+"""Retraining as it is carried out: what is due is claimed, run by the code that is deployed, and its end written down.
+
+A claim names the run before it begins, so that whoever finds a claim without an end goes on with that run, and begins
+none beside it. While a run goes on, who runs it says so again and again: only one that fell silent is replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from loopwright.core.clock import Clock, new_id, new_ulid
+from loopwright.core.deployment import Deployment
+from loopwright.core.event import Cause
+from loopwright.core.retraining import Retraining, RetrainingStatus
+from loopwright.core.stores import Stores
+from loopwright.errors import Conflict, LoopwrightError, StoreUnavailable
+from loopwright.pipeline.deployed import Run
+from loopwright.retrain.due import BY_HAND, Due, decide
+from loopwright.retrain.facts import Facts
+from loopwright.retrain.reading import Reading, Tables, retrain_of
+from loopwright.retrain.triggers import Retrain
+
+_logger = logging.getLogger(__name__)
+HOLD_SECONDS = 60.0
+"""For so long a process that fell silent is waited for."""
+_ENDS = {
+    "succeeded": RetrainingStatus.SUCCEEDED,
+    "rejected": RetrainingStatus.REJECTED,
+    "failed": RetrainingStatus.FAILED,
+    "cancelled": RetrainingStatus.FAILED,
+}
+
+
+class Retrainings:
+    """Looks at every loop that is deployed, and lets it learn again when one of its triggers is due."""
+
+    name = "retrain"
+
+    def __init__(
+        self, *, stores: Stores, tables: Tables, clock: Clock, actor: str, run: Run, workspace: Path | None = None
+    ) -> None:
+        """`run` begins the run of the name it is told, goes on with it where it stopped, or tells how it ended. The
+        `workspace` is not needed: what happens is in the stores."""
+        self._stores, self._clock, self._actor, self._run = stores, clock, actor, run
+        self._reading = Reading(stores, tables)
+        self._holder = new_ulid(clock)
+
+    def reconcile(self) -> int:
+        """Go on with what was claimed, then look at every trigger: how many retrainings began or ended."""
+        changes = 0
+        for claimed in self._stores.retrainings.unfinished():
+            changes += self._safely(claimed.loop, partial(self._go_on, claimed))
+        for deployment, read in self._reading.all(self._clock.now()):
+            changes += self._safely(deployment.loop, partial(self._look, deployment, read))
+        return changes
+
+    def by_hand(self, loop: str, because: str = "", *, fine_tune: bool = False) -> Retraining:
+        """Because somebody asks: to the end, or as far as it is when another process carries it out.
+
+        Raises DeploymentNotFound, and Conflict while another retraining of the loop has not ended.
+        """
+        deployment, facts = self._reading.one(loop, self._clock.now())
+        asked = new_ulid(self._clock)
+        told = Due(
+            cause=f"{BY_HAND}:{asked}",
+            trigger=BY_HAND,
+            reason=because or f"{self._actor} asked for it",
+            fine_tune=fine_tune,
+            is_fresh=not fine_tune,
+            evidence={"rows_until": facts.rows_until.isoformat() if facts.rows_until else None},
+        )
+        claimed = self._claim(deployment, told, retrain_of(deployment), asked)
+        self._go_on(claimed)
+        return next(one for one in self._stores.retrainings.list(loop) if one.id == claimed.id)
+
+    def _look(self, deployment: Deployment, read: Callable[[], Facts]) -> int:
+        retrain = retrain_of(deployment)
+        found = decide(retrain, read())
+        if found is None:
+            return 0
+        try:
+            claimed = self._claim(deployment, found, retrain, new_ulid(self._clock))
+        except Conflict as error:  # somebody else saw it too
+            _logger.debug("%s", error.what)
+            return 0
+        return 1 + self._go_on(claimed)
+
+    def _claim(self, deployment: Deployment, found: Due, retrain: Retrain, named: str) -> Retraining:
+        now = self._clock.now()
+        asked = Retraining(
+            id=named,
+            loop=deployment.loop,
+            cause=found.cause,
+            trigger=found.trigger,
+            reason=found.reason,
+            fine_tune=found.fine_tune,
+            deployment=deployment.number,
+            status=RetrainingStatus.CLAIMED,
+            run_id=new_id(self._clock),
+            evidence={**found.evidence, "start": _start(found, retrain)},
+            created_at=now,
+            created_by=self._actor,
+        )
+        return self._stores.retrainings.claim(asked, Cause(actor=self._actor, at=now, reason=found.reason))
+
+    def _go_on(self, claimed: Retraining) -> int:
+        """Run it, or take its run up, unless another process is at it."""
+        with self._held(claimed) as is_mine:
+            if not is_mine or not self._is_unfinished(claimed):
+                return 0
+            ended = self._ended(claimed)
+            if not ended.status.is_final:
+                return 0
+            cause = Cause(actor=self._actor, at=self._clock.now(), reason=claimed.reason)
+            with suppress(Conflict):  # it was seen to its end by somebody else
+                self._stores.retrainings.save(ended, cause)
+                return 1
+        return 0
+
+    def _is_unfinished(self, claimed: Retraining) -> bool:
+        """Still: it may have come to its end before this process was let in."""
+        return any(one.id == claimed.id for one in self._stores.retrainings.unfinished())
+
+    def _ended(self, claimed: Retraining) -> Retraining:
+        try:
+            deployment = self._stores.deployments.get(claimed.loop, claimed.deployment)
+            ran = self._run(deployment, {"start": claimed.evidence["start"]}, run_id=claimed.run_id)
+        except StoreUnavailable:
+            raise
+        except LoopwrightError as error:
+            return replace(claimed, status=RetrainingStatus.FAILED, error=str(error), finished_at=self._clock.now())
+        status = _ENDS.get(ran.status, RetrainingStatus.CLAIMED)
+        at = self._clock.now() if status.is_final else None
+        named = ran.run_id or claimed.run_id
+        return replace(claimed, status=status, run_id=named, version=ran.version, error=ran.error, finished_at=at)
+
+    @contextmanager
+    def _held(self, claimed: Retraining) -> Iterator[bool]:
+        name, leaders = f"retraining:{claimed.id}", self._stores.leaders
+        if not leaders.take(name, self._holder, self._clock.now(), HOLD_SECONDS):
+            yield False
+            return
+        over = threading.Event()
+        beating = threading.Thread(target=self._beat, args=(name, over), name="retraining", daemon=True)
+        beating.start()
+        try:
+            yield True
+        finally:
+            over.set()
+            beating.join()
+        leaders.leave(name, self._holder)
+
+    def _beat(self, name: str, over: threading.Event) -> None:
+        while not over.wait(HOLD_SECONDS / 3):
+            with suppress(LoopwrightError):
+                self._stores.leaders.take(name, self._holder, self._clock.now(), HOLD_SECONDS)
+
+    def _safely(self, loop: str, act: Callable[[], int]) -> int:
+        """What is wrong with one loop is told, once, and keeps no other waiting."""
+        try:
+            return act()
+        except LoopwrightError as error:
+            _logger.warning("retraining of %s: %s", loop, error)
+            cause = Cause(actor=self._actor, at=self._clock.now(), reason=error.what)
+            told = {"reconciler": self.name, "kind": type(error).__name__, "reason": error.what}
+            with suppress(StoreUnavailable):
+                self._stores.events.add("ReconcilerFailed", f"loop:{loop}", cause, told)
+        return 0
+
+
+def _start(found: Due, retrain: Retrain) -> str:
+    """What the run is given: see `loop.SETTABLE`."""
+    if found.fine_tune:
+        return "fine_tune"
+    return "scratch" if found.is_fresh or retrain.search_again else "parameters"

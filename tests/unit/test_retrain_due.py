@@ -1,0 +1,246 @@
+"""When a loop learns again: each trigger, what holds it, and what it says it is waiting for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.unit.retraining import DAY, HOUR, NOON, facts, past
+
+import loopwright as lw
+from loopwright.core.retraining import RetrainingStatus
+from loopwright.errors import DataError, DeclarationError
+from loopwright.retrain.due import Due, Waiting, answers, decide, due, held, new_code
+from loopwright.retrain.facts import Moved, Quality
+from loopwright.retrain.triggers import Retrain, Trigger, every, from_spec, on_decay, on_drift, on_new_data, to_spec
+
+NEW_YORK = "America/New_York"
+LEARNED = NOON - 10 * DAY
+DRIFTED = Moved(at=NOON - DAY, champion="late v1", drifted=("carrier", "hour"))
+
+
+def quality(value: float, *, nearest: float | None = None, labels: int = 900) -> dict[str, Quality]:
+    return {
+        "roc_auc": Quality(
+            metric="roc_auc", bigger_is_better=True, judged=0.72, value=value, nearest=nearest, labels=labels
+        )
+    }
+
+
+DUE: list[tuple[Trigger, dict[str, Any], str]] = [
+    (on_new_data("30d"), {"rows_until": LEARNED + 30 * DAY}, "rows of 30d came since the last training"),
+    (on_new_data("30d"), {"trained_until": None}, "the first rows came"),
+    (on_drift(), {"moved": DRIFTED}, "carrier, hour drifted from what late v1 was trained on"),
+    (on_decay("roc_auc", by=0.03), {"quality": quality(0.65, nearest=0.68)}, "roc_auc 0.650, alarm below 0.690"),
+    (on_decay("roc_auc", by=0.03), {"quality": quality(0.68), "alarmed_at": NOON}, "900 of 500 labels"),
+    (every("10d"), {}, "the last training was on 2026-02-20, 10d ago"),
+    (every("0 3 * * 1"), {}, "0 3 * * 1 came at 2026-03-02 03:00 UTC"),
+]
+WAITING: list[tuple[Trigger, dict[str, Any], str]] = [
+    (on_new_data("30d"), {"rows_until": None}, "no rows with a time yet"),
+    (on_new_data("30d"), {"rows_until": LEARNED + 29 * DAY}, "rows of 29d came since the last training, up to 2026-03"),
+    (on_drift(), {}, "no drift was found since"),
+    (on_drift(), {"moved": Moved(at=NOON, champion="late v1", suspected=("hour",))}, "1 of 2 windows in a row drifted"),
+    (on_drift(), {"moved": Moved(at=LEARNED, champion="late v1", drifted=("hour",))}, "no drift was found since"),
+    (on_drift(), {"moved": Moved(at=NOON, champion="late v0", drifted=("hour",))}, "no drift was found since"),
+    (on_decay("roc_auc", by=0.03), {}, "not measured on labels"),
+    (on_decay("roc_auc", by=0.03), {"quality": quality(0.71)}, "roc_auc 0.710, alarm below 0.690"),
+    (on_decay("roc_auc", by=0.03), {"quality": quality(0.68, nearest=0.70)}, "may still be chance"),
+    (on_decay("roc_auc", by=0.03), {"quality": quality(0.6, nearest=0.62, labels=312)}, "312 of 500 labels"),
+    (every("90d"), {}, "next on 2026-05-21 12:00 UTC"),
+    (every("0 3 * * 2"), {"deployed_at": NOON - 2 * DAY}, "next on 2026-03-03 03:00 UTC"),
+]
+
+
+@pytest.mark.parametrize(("trigger", "changed", "says"), DUE, ids=[says for _, _, says in DUE])
+def test_a_trigger_is_due(trigger: Trigger, changed: dict[str, Any], says: str) -> None:
+    found = due(trigger, facts(**changed))
+    assert isinstance(found, Due), found
+    assert says in found.reason
+    assert decide(Retrain([trigger]), facts(**changed)) == found
+
+
+@pytest.mark.parametrize(("trigger", "changed", "says"), WAITING, ids=[says for _, _, says in WAITING])
+def test_a_trigger_says_what_it_is_waiting_for(trigger: Trigger, changed: dict[str, Any], says: str) -> None:
+    found = due(trigger, facts(**changed))
+    assert isinstance(found, Waiting), found
+    assert says in found.reason
+    assert decide(Retrain([trigger]), facts(**changed)) is None
+
+
+def test_new_code_learns_once() -> None:
+    found = new_code(facts(is_learned=False))
+    assert isinstance(found, Due)
+    assert (found.cause, found.is_fresh) == ("new code:1", True)
+    done = facts(is_learned=False, past=(past("new code", at=NOON, cause=found.cause, status=RetrainingStatus.FAILED),))
+    assert isinstance(new_code(done), Waiting)
+    assert isinstance(new_code(facts()), Waiting)
+
+
+def test_of_several_that_are_due_one_runs_and_new_code_goes_first() -> None:
+    everything = {"moved": DRIFTED, "quality": quality(0.6, nearest=0.65), "rows_until": NOON + 30 * DAY}
+    declared = Retrain([every("1d"), on_new_data("30d"), on_drift(), on_decay("roc_auc", by=0.03)])
+    names = [decide(declared, facts(**everything, is_learned=False)), decide(declared, facts(**everything))]
+    assert [one.trigger for one in names if one] == ["new code", "on_decay"]
+    told = [name for name, _ in answers(declared, facts())]
+    assert told == ["new code", "on_decay roc_auc by 0.03", "on_drift", "on_new_data 30d", "every 1d"]
+
+
+HELD: list[tuple[str, dict[str, Any], str]] = [
+    ("on_drift", {"past": (past(at=NOON - DAY),)}, "cool-down until 2026-03-03 12:00 UTC: 2d after"),
+    (
+        "every",
+        {"past": (past("every", at=NOON - HOUR, status=RetrainingStatus.CLAIMED, finished_at=None),)},
+        "not ende",
+    ),
+    (
+        "every",
+        {"past": (past(at=NOON - 3 * DAY), past(at=NOON - 6 * DAY))},
+        "budget 2 of 2 this week: free again on 2026-03-03 12:00 UTC",
+    ),
+    ("on_decay", {"on_its_way": "late v2 is on its way"}, "late v2 is on its way"),
+]
+
+
+@pytest.mark.parametrize(("trigger", "changed", "says"), HELD, ids=[says for _, _, says in HELD])
+def test_what_is_due_waits_for_its_turn(trigger: str, changed: dict[str, Any], says: str) -> None:
+    assert says in held(trigger, Retrain(), facts(**changed))
+
+
+FREE: list[tuple[str, dict[str, Any]]] = [
+    ("on_drift", {}),
+    ("on_drift", {"past": (past(at=NOON - 2 * DAY),)}),
+    ("on_drift", {"past": (past("new code", at=NOON - HOUR), past("by hand", at=NOON - HOUR))}),
+    ("new code", {"past": (past(at=NOON - HOUR), past(at=NOON - 2 * HOUR))}),
+    ("every", {"on_its_way": "late v2 is on its way"}),
+    ("every", {"past": (past(at=NOON + 365 * DAY),)}),
+]
+
+
+@pytest.mark.parametrize(("trigger", "changed"), FREE)
+def test_what_nothing_holds_runs(trigger: str, changed: dict[str, Any]) -> None:
+    assert held(trigger, Retrain(), facts(**changed)) == ""
+
+
+def test_a_drift_that_a_retraining_answered_makes_no_other_unless_more_drifts() -> None:
+    answered = past(
+        at=NOON - 5 * DAY,
+        status=RetrainingStatus.REJECTED,
+        evidence={"champion": "late v1", "columns": ["carrier", "hour"]},
+    )
+    known = {"past": (answered,), "trained": (answered.created_at,)}
+    found = due(on_drift(), facts(moved=DRIFTED, **known))
+    assert isinstance(found, Waiting)
+    assert "answered already" in found.reason
+    more = Moved(at=NOON, champion="late v1", drifted=("carrier", "distance"))
+    assert isinstance(due(on_drift(), facts(moved=more, **known)), Due)
+    failed = past(at=NOON - 5 * DAY, status=RetrainingStatus.FAILED, evidence=answered.evidence)
+    assert isinstance(due(on_drift(), facts(moved=DRIFTED, past=(failed,))), Due)
+
+
+def test_the_cause_is_the_same_for_all_who_look_until_it_learned_again() -> None:
+    first, later = (due(on_drift(), facts(moved=DRIFTED, now=NOON + wait)) for wait in (HOUR, 5 * HOUR))
+    assert isinstance(first, Due)
+    assert isinstance(later, Due)
+    assert first.cause == later.cause
+    after = due(on_drift(), facts(moved=DRIFTED, trained=(LEARNED, NOON - 2 * DAY)))
+    assert isinstance(after, Due)
+    assert after.cause != first.cause
+
+
+class Turned:
+    """A schedule under a clock that is turned."""
+
+    def __init__(self, trigger: Trigger, begun: datetime) -> None:
+        self.trigger, self.begun = trigger, begun
+        self.fired: list[tuple[datetime, str, dict[str, Any]]] = []
+
+    def look(self, now: datetime) -> bool:
+        done = tuple(past("every", at=at, cause=cause, evidence=told) for at, cause, told in reversed(self.fired))
+        trained = (self.begun, *(one.created_at for one in done))
+        found = due(self.trigger, facts(now=now, deployed_at=self.begun, past=done, trained=trained))
+        if isinstance(found, Due):
+            self.fired.append((now, found.cause, dict(found.evidence)))
+        return isinstance(found, Due)
+
+
+JUMPS: dict[str, tuple[str, str, str, str]] = {
+    "as it goes": ("0 3 * * *", "UTC", "26-03-01T00", "26-03-01T02 26-03-01T03+ 26-03-01T04 26-03-02T03+"),
+    "an hour ahead and back": (
+        *("0 3 * * *", "UTC", "26-03-01T00"),
+        "26-03-01T03:30+ 26-03-01T02:30 26-03-01T03:30 26-03-02T03:06+",
+    ),
+    "a year ahead, where what was missed comes once": (
+        *("0 3 * * *", "UTC", "26-03-01T00"),
+        "26-03-01T03+ 27-03-01T04+ 27-03-01T05",
+    ),
+    "a year ahead and back, and then every day again": (
+        *("0 3 * * *", "UTC", "26-03-01T00"),
+        "26-03-01T03+ 27-03-01T04+ 26-03-01T05 26-03-02T03+ 26-03-02T04 26-03-03T03+",
+    ),
+    "a spring night that skips it": (
+        *("30 2 * * *", NEW_YORK, "26-03-07T12"),
+        "26-03-08T06:30 26-03-08T07+ 26-03-08T07:30 26-03-09T06:24 26-03-09T06:30+",
+    ),
+    "an autumn night that has it twice": (
+        *("30 1 * * *", NEW_YORK, "26-10-31T12"),
+        "26-11-01T05 26-11-01T05:30+ 26-11-01T06 26-11-01T06:30 26-11-01T09 26-11-02T06:30+",
+    ),
+    "an interval": ("2d", "UTC", "26-03-01T00", "26-03-02T23 26-03-03T00+ 26-03-03T05 26-03-04T23 26-03-05T00+"),
+    "an interval, a year ahead and back": (
+        *("2d", "UTC", "26-03-01T00"),
+        "27-03-01T00+ 27-03-01T01 26-03-01T01 26-03-03T00+ 26-03-03T01",
+    ),
+    "an interval, set back before it began": ("2d", "UTC", "26-03-10T00", "26-03-01T00 26-03-11T00 26-03-12T00+"),
+}
+"""Schedule, zone, when it began, and looks at it; those that fire have a plus."""
+
+
+@pytest.mark.parametrize("what", JUMPS)
+def test_whatever_the_clock_does_each_moment_of_a_schedule_fires_once(what: str) -> None:
+    when, zone, begun, looks = JUMPS[what]
+    turned = Turned(every(when, zone=zone), _at(begun))
+    seen = [one.rstrip("+") + "+" * turned.look(_at(one.rstrip("+"))) for one in looks.split()]
+    assert seen == looks.split()
+    assert len({cause for _, cause, _ in turned.fired}) == len(turned.fired)
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(f"20{text}").replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("when", "zone"),
+    [("0 3 * * 8", "UTC"), ("0 3 30 2 *", "UTC"), ("0 0 3 * * 1", "UTC"), ("0 3 * * 1", "Mars/Olympus")],
+)
+def test_a_schedule_that_cannot_be_is_refused_where_it_is_declared(when: str, zone: str) -> None:
+    with pytest.raises(DeclarationError, match="every"):
+        lw.every(when, zone=zone)
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"most_per_week": 0},
+    {"least_labels": True},
+    {"cool_down": "3 fortnights"},
+    {"triggers": ["1d"]},
+]
+
+
+@pytest.mark.parametrize("given", REFUSED, ids=[next(iter(one)) for one in REFUSED])
+def test_limits_that_cannot_be_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError, match="Retrain"):
+        Retrain(**given)
+
+
+def test_a_declaration_goes_into_a_spec_and_comes_back() -> None:
+    declared = Retrain(
+        [on_drift(fine_tune=True), every("0 3 * * 1", zone=NEW_YORK), every("90d", from_scratch=False),
+         on_new_data("30d"), on_decay("roc_auc", by=0.03)],
+        cool_down="0d", most_per_week=5, least_labels=50, search_again=True,
+    )  # fmt: skip
+    assert from_spec(to_spec(declared)) == declared
+    assert from_spec(None) == Retrain()
+    assert from_spec(to_spec([on_drift()])).triggers == (on_drift(),)
+    with pytest.raises(DataError, match="says not when"):
+        from_spec({"triggers": [{"kind": "on_whim"}]})
