@@ -16,6 +16,7 @@ import loopwright.cli.demo
 import loopwright.cli.housekeeping
 import loopwright.cli.keys
 import loopwright.cli.models
+import loopwright.cli.monitor
 import loopwright.cli.predict
 import loopwright.cli.predictions
 import loopwright.cli.run

@@ -1,0 +1,1 @@
+"""What is found by looking on: windows of the prediction log against schema, training, earlier windows, and labels."""

@@ -1,0 +1,113 @@
+"""Whether the champion became worse: a detector on the stream of its errors, each label once, in the order of telling.
+
+One detector a version: it alarms once, and stays so until another version is champion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from loopwright.core.finding import Finding, Level
+from loopwright.evidence.detector import Detector
+from loopwright.monitor.labelled import Labelled, usual_rate
+from loopwright.monitor.view import View
+from loopwright.monitor.watched import Known, moment
+
+Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
+_LEAST = 50
+"""Labels before anything is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """The detector of one champion."""
+
+    version: int
+    detector: Detector | None
+    """None where its bundle does not say how often it was wrong."""
+    errors: float = 0.0
+    alarmed_at: datetime | None = None
+    recent: float | None = None
+    """The share of errors among the labels that it was given last."""
+
+    @classmethod
+    def of(cls, known: Known, kept: Mapping[str, Any] | None) -> Watch:
+        """As it was kept, or a new one for another champion."""
+        if kept is not None and kept["version"] == known.number:
+            detector = None if kept["detector"] is None else Detector.from_dict(kept["detector"])
+            return cls(**{**kept, "alarmed_at": moment(kept["alarmed_at"]), "detector": detector})
+        rate = usual_rate(known)
+        return cls(version=known.number, detector=None if rate is None else Detector.of(min(max(rate, 0.0), 0.99)))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "detector": None if self.detector is None else self.detector.to_dict(),
+            "errors": self.errors,
+            "alarmed_at": None if self.alarmed_at is None else self.alarmed_at.isoformat(),
+            "recent": self.recent,
+        }
+
+    def fed(self, told: Sequence[tuple[Labelled, Mask]], now: datetime) -> Watch:
+        """With the labels that are new. After an alarm they change nothing."""
+        mine = [(one, is_new) for one, is_new in told if one.known.number == self.version and is_new.any()]
+        if not mine:
+            return self
+        errors = np.concatenate([one.wrong[is_new] for one, is_new in mine])
+        moments = np.concatenate([one.told[is_new] for one, is_new in mine])
+        seen = replace(self, errors=self.errors + float(errors.sum()), recent=float(errors.mean()))
+        if self.detector is None or self.alarmed_at is not None:
+            return seen
+        ordered: Any = errors[np.argsort(moments, kind="stable")]
+        first = self.detector.first_alarm(ordered)
+        detector = self.detector.update(ordered if first is None else ordered[:first])
+        return replace(seen, detector=detector, alarmed_at=now if first is not None else None)
+
+
+def decay(view: View, watch: Watch) -> Iterator[Finding]:
+    """What the detector says."""
+    found, rate = watch.detector, None if watch.detector is None else watch.detector.rate
+    level, reason = _said(watch)
+    yield view.found(
+        "quality", "decay", level, reason, measure="error_share", number=watch.recent, limit=rate,
+        version=watch.version, **({} if found is None else _evidence(watch, found)),
+    )  # fmt: skip
+
+
+def _said(watch: Watch) -> tuple[Level, str]:
+    found = watch.detector
+    if found is None:
+        return Level.UNKNOWN, "the bundle does not say how often the champion was wrong on held-out rows"
+    newest = f"{watch.recent or 0:.1%} of the newest answers are wrong, {found.rate:.1%} are tolerated"
+    if watch.alarmed_at is not None:
+        when = f"found {watch.alarmed_at:%Y-%m-%d %H:%M}"
+        return Level.ALARMED, f"the champion became worse, by {found.labels:,} labels: {newest}; {when}"
+    if found.labels < _LEAST:
+        return Level.UNKNOWN, f"not enough data: {_LEAST - found.labels} more labels are needed"
+    return Level.FINE, f"no decline in {found.labels:,} labels: {newest}"
+
+
+def _evidence(watch: Watch, found: Detector) -> dict[str, Any]:
+    return {"labels": found.labels, "log_statistic": found.log_statistic, "run_length": found.run_length,
+            "alarmed_at": None if watch.alarmed_at is None else watch.alarmed_at.isoformat()}  # fmt: skip
+
+
+def event(view: View, watch: Watch, known: Known) -> tuple[str, str, dict[str, Any]]:
+    """What is told once, when it alarms."""
+    assert watch.detector is not None
+    told = {
+        "champion": known.version.name,
+        "version": watch.version,
+        "window": str(view.window),
+        "metric": "error_share",
+        "number": watch.recent,
+        "limit": watch.detector.rate,
+        "labels": watch.detector.labels,
+        "log_statistic": watch.detector.log_statistic,
+    }
+    return "DecayFound", f"loop:{view.watched.loop}", told

@@ -1,0 +1,256 @@
+"""The lines of a window as Arrow tables of one shape, wherever they lie: piece by piece, so that memory is a piece's.
+
+What is in the table is read as columns, and no more of it than is asked for; lines of the journal are made into the
+same. Shadows are left out: nobody heard them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from loopwright.core.clock import moment_of
+from loopwright.data.schema import Schema
+from loopwright.errors import StoreUnavailable
+from loopwright.monitor.windows import Window
+from loopwright.predictions import columnar, delta, journal, layout
+from loopwright.predictions.batch import expected
+from loopwright.predictions.journal import Line
+from loopwright.predictions.layout import Kinds
+
+PROFILED = (
+    *("at", "version", "arm", "layout", "latency_ms"),
+    *("row_*", "label", "label:*", "value", "value:*", "probability_*"),
+)
+"""Columns that the monitors of inputs and answers need."""
+_READ = (*PROFILED, "shadow", "journal")
+_ROWS = 65_536
+_LINES = 16_384
+
+
+class _Glance(msgspec.Struct, frozen=True):
+    at: datetime
+    shadow: bool = False
+
+
+def pieces(workspace: Path, loop: str, window: Window, kinds: Kinds) -> Iterator[pa.Table]:
+    """All that was answered in the window, each line once."""
+    root, read = workspace / journal.FOLDER, set[str]()
+    yield from _of_journals(root, loop, window, kinds, read)
+    yield from _of_columns(root, loop, window, read)
+    for table in _of_table(root, loop, window, read):
+        yield from _by_layout(table)
+
+
+def _of_journals(root: Path, loop: str, window: Window, kinds: Kinds, read: set[str]) -> Iterator[pa.Table]:
+    for file in journal.files(root, loop):
+        with suppress(FileNotFoundError), file.open("rb") as opened:
+            read.add(file.name)
+            if not _may_hold(file, window):
+                continue
+            lines = _lines(opened, window)
+            while some := list(islice(lines, _LINES)):
+                made = [layout.assemble([piece]) for piece in layout.of_lines(some, file.name, kinds)]
+                for table in made:
+                    yield from _by_layout(table)
+
+
+def _lines(opened: Any, window: Window) -> Iterator[Line]:
+    glance, decoder = msgspec.json.Decoder(_Glance), msgspec.json.Decoder(Line)
+    for text in opened:
+        with suppress(msgspec.MsgspecError):  # torn by a power cut
+            seen = glance.decode(text)
+            if not seen.shadow and window.since <= seen.at < window.until:
+                yield decoder.decode(text)
+
+
+def _may_hold(file: Path, window: Window) -> bool:
+    """Lines of a file are of no moment before it was opened, but for a clock that was set back by little."""
+    return moment_of(file.stem) - timedelta(hours=1) < window.until
+
+
+def _of_columns(root: Path, loop: str, window: Window, read: set[str]) -> Iterator[pa.Table]:
+    for file in journal.column_files(root, loop):
+        with suppress(FileNotFoundError):
+            for found in columnar.batches(file):
+                read.add(file.name)
+                if found is not None and not found[0].shadow and window.since <= found[0].at < window.until:
+                    yield from _by_layout(layout.assemble([layout.of_columns(*found, file.name)]))
+
+
+def _of_table(root: Path, loop: str, window: Window, left_out: set[str]) -> Iterator[pa.Table]:
+    """Page by page, and texts as the codes that they are kept as: a tenth of the time and the memory of a dataset."""
+    table = delta.opened(root, loop)
+    days = window.since.astimezone(UTC).date().isoformat(), window.until.astimezone(UTC).date().isoformat()
+    for part in [] if table is None else delta.parts(root, loop, table):
+        if not days[0] <= part.day <= days[1]:
+            continue
+        try:
+            for batch in _batches(part.path, window):
+                yield from _within(batch, window, left_out)
+        except FileNotFoundError:
+            raise StoreUnavailable(
+                "predictions were erased or joined while they were read", where=str(part.path), fix="read them again"
+            ) from None
+
+
+def _batches(path: Path, window: Window) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        groups = [at for at in range(file.num_row_groups) if _meets(file.metadata.row_group(at), window)]
+    names = [name for name in schema.names if any(fnmatchcase(name, wanted) for wanted in _READ)]
+    texts = [name for name in names if _is_text(schema.field(name).type)]
+    with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
+        yield from file.iter_batches(_ROWS, row_groups=groups, columns=names, use_threads=False)
+
+
+def _meets(group: Any, window: Window) -> bool:
+    """By what the file says of the moments in it."""
+    columns = (group.column(at) for at in range(group.num_columns))
+    told = next((one.statistics for one in columns if one.path_in_schema == "at"), None)
+    if told is None or not told.has_min_max:
+        return True
+    return bool(told.min < window.until and told.max >= window.since)
+
+
+def _within(batch: pa.RecordBatch, window: Window, left_out: set[str]) -> Iterator[pa.Table]:
+    since, until = (pa.scalar(one.astimezone(UTC), pa.timestamp("us", "UTC")) for one in (window.since, window.until))
+    at = batch.column("at")
+    wanted = pc.and_(pc.and_(pc.greater_equal(at, since), pc.less(at, until)), pc.invert(batch.column("shadow")))
+    if left_out:
+        names = batch.column("journal").cast(pa.string())
+        wanted = pc.and_(wanted, pc.invert(pc.is_in(names, pa.array(sorted(left_out), pa.string()))))
+    count = pc.sum(wanted).as_py() or 0
+    if count:
+        yield pa.Table.from_batches([batch if count == batch.num_rows else batch.filter(wanted)])
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _by_layout(table: pa.Table) -> Iterator[pa.Table]:
+    """Rows of one version and one layout together."""
+    parts = [table]
+    for name in ("version", "layout"):
+        parts = [one for part in parts for one in _by(part, name)]
+    yield from parts
+
+
+def _by(table: pa.Table, name: str) -> list[pa.Table]:
+    column = _one(table[name])
+    codes = (column if pa.types.is_dictionary(column.type) else column.dictionary_encode()).indices
+    found = pc.unique(codes)
+    return [table] if len(found) == 1 else [table.filter(pc.equal(codes, one)) for one in found]
+
+
+def version_of(piece: pa.Table) -> int:
+    found: int = piece["version"][0].as_py()
+    return found
+
+
+def rows_of(piece: pa.Table, contract: Schema) -> tuple[pa.RecordBatch, list[str]]:
+    """The model's columns in the types of its contract, texts coded or plain; and those of another type, null here."""
+    placed: Mapping[str, str | None] = json.loads(piece["layout"][0].as_py()).get("row") or {}
+    arrays, wrong = [], []
+    for field in expected(contract):
+        column = placed.get(field.name)
+        array = None if column is None or column not in piece.column_names else _one(piece[column])
+        if array is not None and array.type != field.type:
+            array = _cast(array, field.type)
+            if array is None:
+                wrong.append(field.name)
+        arrays.append(pa.nulls(piece.num_rows, field.type) if array is None else array)
+    return pa.RecordBatch.from_arrays(arrays, names=expected(contract).names), wrong
+
+
+def answers_of(piece: pa.Table) -> tuple[pa.Array | None, dict[str, pa.Array], pa.Array | None]:
+    """Label, probabilities by class, and value, as far as they are there."""
+    placed = json.loads(piece["layout"][0].as_py())
+
+    def column(name: str | None) -> pa.Array | None:
+        return None if name is None or name not in piece.column_names else _one(piece[name])
+
+    shares = {name: column(at) for name, at in (placed.get("probability") or {}).items()}
+    there = {name: array for name, array in shares.items() if array is not None}
+    return column(placed.get("label")), there, column(placed.get("value"))
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """None for what is no such value."""
+    given = array.type
+    if pa.types.is_dictionary(given) and pa.types.is_string(kind) and _is_text(given.value_type):
+        return array
+    if pa.types.is_null(given) or (_is_text(given) and pa.types.is_string(kind)):
+        return array.cast(kind)
+    if pa.types.is_integer(given) and pa.types.is_floating(kind):
+        return array.cast(kind, safe=False)
+    return None
+
+
+def first_moment(workspace: Path, loop: str, since: datetime | None = None) -> datetime | None:
+    """About when the first prediction was made, at `since` or later: by days and by the names of files alone, so it is
+    at most a day, or the age of an open file, too early. None where nothing was predicted since."""
+    root = workspace / journal.FOLDER
+    found = [*_opened(root, loop, since), *_days(root, loop, since)]
+    return min(found, default=None)
+
+
+def _opened(root: Path, loop: str, since: datetime | None) -> Iterator[datetime]:
+    for file in (*journal.files(root, loop), *journal.column_files(root, loop)):
+        began = moment_of(file.stem)
+        if since is None or began >= since:
+            yield began
+        elif _has_later(file, since):
+            yield since
+
+
+def _has_later(file: Path, since: datetime) -> bool:
+    """Whether its last line is of a later moment."""
+    if file.suffix == journal.COLUMNS_SUFFIX:
+        with suppress(FileNotFoundError):
+            return any(found is not None and found[0].at >= since for found in columnar.batches(file))
+        return False
+    glance = msgspec.json.Decoder(_Glance)
+    for text in journal.last_lines(file, 1):
+        with suppress(msgspec.MsgspecError):
+            return glance.decode(text).at >= since
+    return False
+
+
+def _days(root: Path, loop: str, since: datetime | None) -> Iterator[datetime]:
+    """Of the table, by the ids of each of its files."""
+    table = delta.opened(root, loop)
+    for part in () if table is None else delta.parts(root, loop, table):
+        day = datetime.fromisoformat(f"{part.day}T00:00:00+00:00")
+        began = moment_of(part.least[:26]) if part.least else day
+        ended = moment_of(part.most[:26]) if part.most else day + timedelta(days=1)
+        if since is None or began >= since:
+            yield began
+        elif ended >= since:
+            yield since
+
+
+def kinds_of(contract: Callable[[int], Schema | None]) -> Kinds:
+    """By the contracts of the versions."""
+
+    def kinds(version: int) -> Mapping[str, str]:
+        found = contract(version)
+        return {} if found is None else {column.name: column.kind for column in found.columns}
+
+    return kinds

@@ -1,0 +1,146 @@
+"""`Monitors`: closes every window of every loop that answers, once, and tells windows again as their labels come.
+
+Read, look, and one transaction: findings, events and how far it got together. Killed in between, the window is looked
+at again, and found the same under the same names; of two that go on at once one wins.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from loopwright.core.clock import Clock
+from loopwright.core.event import Cause
+from loopwright.core.progress import Progress
+from loopwright.core.stores import Stores
+from loopwright.core.version import Route
+from loopwright.errors import Conflict, LoopwrightError, StoreUnavailable
+from loopwright.monitor import machine, spans
+from loopwright.monitor.closing import Closed, Watching, again, close
+from loopwright.monitor.machine import Machine
+from loopwright.monitor.maturing import Joined
+from loopwright.monitor.pieces import first_moment
+from loopwright.monitor.state import State
+from loopwright.monitor.watched import Bundles, Watched
+from loopwright.monitor.windows import closed, due_again, window_of
+
+_logger = logging.getLogger(__name__)
+PREFIX = "monitor:"
+_WINDOWS = 8
+"""Of a loop in one pass, at most: others wait no longer for one that has much to catch up with."""
+_JOINERS = 16
+
+
+class Monitors:
+    """The reconciler. `machine` says how the machine is; None: it is not asked."""
+
+    name = "monitor"
+
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        workspace: Path,
+        clock: Clock,
+        actor: str = "monitor",
+        look_at_machine: Callable[[Path], Machine] | None = machine.look,
+    ) -> None:
+        self._stores, self._workspace, self._clock, self._actor = stores, workspace, clock, actor
+        self._machine = None if look_at_machine is None else partial(look_at_machine, workspace)
+        self._bundles = Bundles(stores)
+        self._joiners: dict[str, Any] = {}
+        self._failed: dict[str, tuple[str, int]] = {}
+        """By loop: how it failed last, and how often in a row."""
+
+    def reconcile(self) -> int:
+        """Close what is over, tell again what is due: how many windows were. Three queries where nothing is."""
+        deployments = {one.loop: one for one in self._stores.deployments.in_force()}
+        known = {one.name: one for one in self._stores.progress.list(PREFIX)}
+        done = 0
+        for route in self._stores.routes.newest():
+            try:
+                watched = Watched.of(route, deployments.get(route.loop))
+                name = f"{PREFIX}{route.loop}"
+                done += self._of(watched, known.get(name, Progress(name=name, value={})))
+                self._failed.pop(route.loop, None)
+            except Conflict:  # somebody else did it: read again next time
+                continue
+            except LoopwrightError as error:
+                self._tell_failure(route.loop, error)
+        return done
+
+    def _of(self, watched: Watched, progress: Progress) -> int:
+        now, monitor = self._clock.now(), watched.monitor
+        state = State.of(progress.value if progress.number else None, monitor.window).at(now)
+        if state.next is None:
+            first = first_moment(self._workspace, watched.loop)
+            if first is None:
+                return 0
+            state = replace(state, next=window_of(min(first, now), monitor.window).since)
+        watching: Watching | None = None
+        for done in range(_WINDOWS):
+            assert state.next is not None
+            window = closed(state.next, state.length, monitor.lateness, now)
+            if window is None:
+                return done or self._again(watched, state, progress)
+            watching = watching or self._watching(watched)
+            found = close(watching, state, window)
+            progress = self._put(progress, found, f"the window {window} of {watched.loop} is over")
+            state = found.state
+            spans.tidy(self._workspace, watched.loop, state.spans)
+        return _WINDOWS
+
+    def _again(self, watched: Watched, state: State, progress: Progress) -> int:
+        now, within = self._clock.now(), watched.monitor.labels_within
+        if all(due_again(one, state.length, within, now) is None for one in state.pending):
+            return 0
+        found = again(self._watching(watched), state)
+        if found is None:
+            return 0
+        self._put(progress, found, f"labels of {watched.loop} came")
+        return 1
+
+    def _watching(self, watched: Watched) -> Watching:
+        return Watching(
+            workspace=self._workspace,
+            watched=watched,
+            now=self._clock.now(),
+            known=partial(self._bundles.of, watched.loop),
+            joined=self._joined(watched.loop),
+            routes=self._routes(watched.route),
+            machine=self._machine,
+        )
+
+    def _routes(self, route: Route) -> list[Route]:
+        return list(self._stores.routes.history(route.loop)) or [route]
+
+    def _joined(self, loop: str) -> Joined:
+        from loopwright.predictions.joining import Joiner
+
+        if loop not in self._joiners:
+            if len(self._joiners) >= _JOINERS:
+                self._joiners.pop(next(iter(self._joiners)))
+            self._joiners[loop] = Joiner(self._workspace, loop)
+        found: Joined = self._joiners[loop].joined
+        return found
+
+    def _put(self, progress: Progress, found: Closed, reason: str) -> Progress:
+        cause = Cause(actor=self._actor, at=self._clock.now(), reason=reason)
+        further = replace(progress, value=found.state.to_dict())
+        return self._stores.progress.put(further, cause, findings=found.findings, events=found.events)
+
+    def _tell_failure(self, loop: str, error: LoopwrightError) -> None:
+        """Once, of whatever keeps a loop from being looked at; of what may be over soon, when it was so twice."""
+        what, times = self._failed.get(loop, ("", 0))
+        times = times + 1 if what == error.what else 1
+        self._failed[loop] = (error.what, times)
+        if times != (2 if isinstance(error, StoreUnavailable) else 1):
+            return
+        _logger.warning("the windows of %s cannot be looked at: %s", loop, error.what)
+        told = {"reconciler": self.name, "kind": type(error).__name__, "reason": error.what}
+        cause = Cause(actor=self._actor, at=self._clock.now(), reason=error.what)
+        self._stores.events.add("ReconcilerFailed", f"loop:{loop}", cause, told)
