@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,9 +42,11 @@ class Client:
         return self._ask("POST", path, json.dumps(body))
 
     def _ask(self, method: str, path: str, body: str | None) -> Any:
-        self._connection.request(method, path, body, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        content = answer.read()
+        try:
+            answer, content = self._once(method, path, body)
+        except (ConnectionError, RemoteDisconnected):  # it was silent for so long that the gateway let go of it
+            self._connection.close()
+            answer, content = self._once(method, path, body)
         if answer.status == 404 and method == "GET":
             return None
         if answer.status != 200:
@@ -52,6 +54,11 @@ class Client:
                 f"the gateway answered {answer.status}: {content.decode(errors='replace')[:500]}", where=path
             )
         return json.loads(content)
+
+    def _once(self, method: str, path: str, body: str | None) -> tuple[HTTPResponse, bytes]:
+        self._connection.request(method, path, body, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        return answer, answer.read()
 
 
 @contextmanager

@@ -27,6 +27,8 @@ NEVER = ("dep_time", "dep_delay", "arr_time", "air_time")
 """Known only after departure. The delay at arrival is the label itself, and in no column."""
 LATE_MINUTES = 15
 
+_ON_THE_GROUND, _IN_THE_AIR = 30, 150
+"""Minutes."""
 _WEATHER = {
     "temp": pl.Float64,
     "dewp": pl.Float64,
@@ -87,6 +89,16 @@ def labels(number: int) -> pl.DataFrame:
 def arrivals(number: int) -> dict[str, bool]:
     """Whether each flight of a month that arrived was late, by `flight_id`."""
     return dict(labels(number).iter_rows())
+
+
+def landings(number: int) -> pl.DataFrame:
+    """`flight_id`, `late` and `at`, when it was known, of a month's flights that arrived, in order of `at`.
+
+    Known half an hour after the wheels touched the ground: the departure as it was, and the time in the air.
+    """
+    minutes = pl.col("dep_delay").fill_null(0) + pl.col("air_time").fill_null(_IN_THE_AIR) + _ON_THE_GROUND
+    at = (pl.col(TIME) + pl.duration(minutes=minutes)).alias("at")
+    return month(number).select(KEY, LABEL, at).drop_nulls(LABEL).sort("at", KEY)
 
 
 def serving_rows(number: int) -> list[dict[str, Any]]:
