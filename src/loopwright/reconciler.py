@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from loopwright.core.clock import Clock
-from loopwright.core.stores import Leaders
-from loopwright.errors import LoopwrightError
+from loopwright.core.event import Cause
+from loopwright.core.stores import Events, Leaders
+from loopwright.errors import LoopwrightError, StoreUnavailable
 
 _logger = logging.getLogger(__name__)
 LEASE_SECONDS = 15.0
 """A leader that falls silent for so long is replaced."""
 _LONGEST_REST_SECONDS = 60.0
+FAILED, RECOVERED = "ReconcilerFailed", "ReconcilerRecovered"
 
 
 class Reconciler(Protocol):
@@ -71,6 +73,60 @@ def keep(
                 return
     finally:
         lead.leave()
+
+
+class Troubles:
+    """What keeps single loops from being looked at, as events of theirs: told when it begins and when it is over, and
+    once, whoever of several processes is at it. Of a store that was away for one pass nothing is said."""
+
+    def __init__(self, reconciler: str, events: Events, clock: Clock, actor: str) -> None:
+        self._reconciler, self._events, self._clock, self._actor = reconciler, events, clock, actor
+        self._known: dict[str, str] | None = None
+        """Loop to what is wrong with it, as the trail has it; None before that was read."""
+        self._away: set[str] = set()
+
+    def failed(self, loop: str, error: LoopwrightError) -> None:
+        is_first = loop not in self._away
+        self._away.add(loop)
+        if isinstance(error, StoreUnavailable) and is_first:
+            return
+        with self._as_far_as_the_store_is_there():
+            if self._open().get(loop) != error.what:
+                _logger.warning("%s of %s: %s", self._reconciler, loop, error)
+                self._tell(FAILED, loop, error.what, {"kind": type(error).__name__, "reason": error.what})
+                self._open()[loop] = error.what
+
+    def well(self, loop: str) -> None:
+        """It was looked at."""
+        self._away.discard(loop)
+        with self._as_far_as_the_store_is_there():
+            if loop in self._open():
+                self._tell(RECOVERED, loop, "it goes on", {})
+                del self._open()[loop]
+
+    @contextmanager
+    def _as_far_as_the_store_is_there(self) -> Iterator[None]:
+        """What cannot be said now is said when it is back, if it is still so."""
+        try:
+            yield
+        except StoreUnavailable:
+            self._known = None
+
+    def _open(self) -> dict[str, str]:
+        if self._known is None:
+            known: dict[str, str] = {}
+            for event in self._events.list(kinds=[FAILED, RECOVERED], newest_first=True):
+                if event.data.get("reconciler") == self._reconciler:
+                    is_open = event.kind == FAILED
+                    known.setdefault(event.subject.removeprefix("loop:"), event.data["reason"] if is_open else "")
+            self._known = {loop: what for loop, what in known.items() if what}
+        return self._known
+
+    def _tell(self, kind: str, loop: str, reason: str, data: Mapping[str, str]) -> None:
+        """With its moment: the same again later is news."""
+        now = self._clock.now()
+        told = {"reconciler": self._reconciler, **data, "since": now.isoformat()}
+        self._events.add(kind, f"loop:{loop}", Cause(actor=self._actor, at=now, reason=reason), told)
 
 
 def rest_seconds(seconds: float, failures: int) -> float:

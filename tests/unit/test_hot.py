@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,43 @@ def test_what_is_recorded_is_what_the_endpoint_records(house: Gatehouse) -> None
         ]
 
     house.run(story)
+
+
+@dataclass
+class Slow(Multiplier):
+    """Takes a twentieth of a second, by this clock."""
+
+    clock: HandClock = field(default_factory=HandClock)
+
+    def run(self, feed: Any) -> Any:
+        self.clock.advance(0.05)
+        return super().run(feed)
+
+
+@pytest.mark.parametrize("plainly", [False, True], ids=["hot", "plain"])
+def test_what_an_arm_waited_for_another_one_is_not_its_latency(tmp_path: Path, plainly: bool) -> None:
+    slow = Slow()
+    house = Gatehouse(tmp_path, clock=slow.clock)
+    house.station.gateway.clock = slow.clock
+    for version in (1, 2):
+        house.station.promote(version, slow)
+    arms(house, Arm(name="champion", version=1, share=0.5), Arm(name="challenger", version=2, share=0.5))
+
+    async def story(house: Gatehouse) -> None:
+        if plainly:
+            await house.ask({"rows": [ROW] * 20}, plainly=True)
+            return
+        wires = [house.connect() for _ in range(20)]
+        for number, wire in enumerate(wires):
+            wire.send(request({"row": ROW, "unit": f"unit {number}"}))
+        for wire in wires:
+            await wire.answers()
+
+    house.run(story)
+    house.station.close()
+    lines = house.station.lines()
+    assert {line["arm"] for line in lines} == {"champion", "challenger"}
+    assert {line["latency_ms"] for line in lines} == {50.0}
 
 
 def test_requests_of_one_turn_are_one_batch_and_one_write(house: Gatehouse) -> None:

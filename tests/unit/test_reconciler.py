@@ -9,8 +9,8 @@ from datetime import datetime
 import pytest
 
 from loopwright.core.stores import Leaders
-from loopwright.errors import StoreUnavailable
-from loopwright.reconciler import LEASE_SECONDS, keep
+from loopwright.errors import DataError, StoreUnavailable
+from loopwright.reconciler import LEASE_SECONDS, Troubles, keep
 from loopwright.testing import HandClock, memory_stores
 
 
@@ -189,3 +189,52 @@ def test_a_store_that_does_not_answer_ends_nothing_and_is_asked_again() -> None:
     assert kept(reconciler, rests, Gone()) == []
     assert reconciler.passes == 0
     assert rests.seconds == [2.0, 4.0, 8.0, 16.0]
+
+
+class Trail:
+    """What a reconciler says of a loop, over a memory store."""
+
+    def __init__(self) -> None:
+        self.clock, self.stores = HandClock(), memory_stores()
+
+    def troubles(self, name: str = "monitor") -> Troubles:
+        return Troubles(name, self.stores.events, self.clock, "monitor@here")
+
+    def told(self) -> list[str]:
+        return [event.kind for event in self.stores.events.list(subject="loop:flights")]
+
+
+WRONG, AWAY = DataError("the schema is torn"), StoreUnavailable("the disk is gone")
+
+
+def test_what_is_wrong_with_a_loop_is_told_once_and_when_it_is_over_also_by_another_process() -> None:
+    trail = Trail()
+    for _ in range(3):
+        trail.troubles().failed("flights", WRONG)
+    trail.troubles("release").well("flights")
+    assert trail.told() == ["ReconcilerFailed"]
+    for _ in range(3):
+        trail.troubles().well("flights")
+    assert trail.told() == ["ReconcilerFailed", "ReconcilerRecovered"]
+
+
+def test_the_same_again_after_it_was_over_is_told_again() -> None:
+    trail = Trail()
+    troubles = trail.troubles()
+    for _ in range(2):
+        troubles.failed("flights", WRONG)
+        trail.clock.advance(60)
+        troubles.well("flights")
+    assert trail.told() == ["ReconcilerFailed", "ReconcilerRecovered"] * 2
+
+
+def test_a_store_that_was_away_for_one_pass_is_not_told_of() -> None:
+    trail = Trail()
+    troubles = trail.troubles()
+    for _ in range(3):
+        troubles.failed("flights", AWAY)
+        troubles.well("flights")
+    assert trail.told() == []
+    troubles.failed("flights", AWAY)
+    troubles.failed("flights", AWAY)
+    assert trail.told() == ["ReconcilerFailed"]

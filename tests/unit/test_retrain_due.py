@@ -31,7 +31,7 @@ def quality(value: float, *, nearest: float | None = None, labels: int = 900) ->
 DUE: list[tuple[Trigger, dict[str, Any], str]] = [
     (on_new_data("30d"), {"rows_until": LEARNED + 30 * DAY}, "rows of 30d came since the last training"),
     (on_new_data("30d"), {"trained_until": None}, "the first rows came"),
-    (on_drift(), {"moved": DRIFTED}, "carrier, hour drifted from what late v1 was trained on"),
+    (on_drift(), {"moved": DRIFTED, "rows_until": NOON}, "carrier, hour drifted from what late v1 was trained on"),
     (on_decay("roc_auc", by=0.03), {"quality": quality(0.65, nearest=0.68)}, "roc_auc 0.650, alarm below 0.690"),
     (on_decay("roc_auc", by=0.03), {"quality": quality(0.68), "alarmed_at": NOON}, "900 of 500 labels"),
     (every("10d"), {}, "the last training was on 2026-02-20, 10d ago"),
@@ -44,6 +44,7 @@ WAITING: list[tuple[Trigger, dict[str, Any], str]] = [
     (on_drift(), {"moved": Moved(at=NOON, champion="late v1", suspected=("hour",))}, "1 of 2 windows in a row drifted"),
     (on_drift(), {"moved": Moved(at=LEARNED, champion="late v1", drifted=("hour",))}, "no drift was found since"),
     (on_drift(), {"moved": Moved(at=NOON, champion="late v0", drifted=("hour",))}, "no drift was found since"),
+    (on_drift(), {"moved": DRIFTED}, "no rows came since it learned, and the same ones would make the same model"),
     (on_decay("roc_auc", by=0.03), {}, "not measured on labels"),
     (on_decay("roc_auc", by=0.03), {"quality": quality(0.71)}, "roc_auc 0.710, alarm below 0.690"),
     (on_decay("roc_auc", by=0.03), {"quality": quality(0.68, nearest=0.70)}, "may still be chance"),
@@ -129,18 +130,18 @@ def test_a_drift_that_a_retraining_answered_makes_no_other_unless_more_drifts() 
         status=RetrainingStatus.REJECTED,
         evidence={"champion": "late v1", "columns": ["carrier", "hour"]},
     )
-    known = {"past": (answered,), "trained": (answered.created_at,)}
+    known = {"past": (answered,), "trained": (answered.created_at,), "rows_until": NOON}
     found = due(on_drift(), facts(moved=DRIFTED, **known))
     assert isinstance(found, Waiting)
     assert "answered already" in found.reason
     more = Moved(at=NOON, champion="late v1", drifted=("carrier", "distance"))
     assert isinstance(due(on_drift(), facts(moved=more, **known)), Due)
     failed = past(at=NOON - 5 * DAY, status=RetrainingStatus.FAILED, evidence=answered.evidence)
-    assert isinstance(due(on_drift(), facts(moved=DRIFTED, past=(failed,))), Due)
+    assert isinstance(due(on_drift(), facts(moved=DRIFTED, past=(failed,), rows_until=NOON)), Due)
 
 
 def test_the_cause_is_the_same_for_all_who_look_until_it_learned_again() -> None:
-    first, later = (due(on_drift(), facts(moved=DRIFTED, now=NOON + wait)) for wait in (HOUR, 5 * HOUR))
+    first, later = (due(on_drift(), facts(moved=DRIFTED, rows_until=NOON, now=NOON + wait)) for wait in (HOUR, 5 * HOUR))
     assert isinstance(first, Due)
     assert isinstance(later, Due)
     assert first.cause == later.cause

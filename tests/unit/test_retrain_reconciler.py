@@ -185,7 +185,9 @@ def test_a_run_that_cannot_begin_is_a_failure_but_a_store_that_is_away_is_waited
     def one(run: Any) -> Retrainings:
         return Retrainings(stores=kept.stores, tables=kept.tables, clock=kept.clock, actor="tester", run=run)
 
-    one(away).reconcile()
+    waiting = one(away)
+    waiting.reconcile()
+    waiting.reconcile()
     assert kept.past[0].status.value == "claimed"
     assert [event.kind for event in kept.stores.events.list()][-1] == "ReconcilerFailed"
     kept.clock.advance(HOLD_SECONDS + 1)

@@ -251,15 +251,17 @@ class Answering:
         groups: dict[int, list[Asked]] = {}
         for one in asked:
             groups.setdefault(one.arm.version, []).append(one)
-        hung = None
+        hung, begun = None, self._clock.monotonic()
         for group in groups.values():
+            waited = self._clock.monotonic() - begun if len(groups) > 1 else 0.0
             try:
-                self._run_group(plan, group, seconds)
+                self._run_group(plan, group, seconds, waited)
             except Hung as error:
                 hung = error
         return hung
 
-    def _run_group(self, plan: Plan, group: Sequence[Asked], seconds: float) -> None:
+    def _run_group(self, plan: Plan, group: Sequence[Asked], seconds: float, waited: float) -> None:
+        """One arm's. That it `waited` for the arms before it is no slowness of its own."""
         model = group[0].model
         try:
             plan.served.refuse_hanging(model)
@@ -276,18 +278,20 @@ class Answering:
         except Exception as error:  # a graph may fail in many ways, and must take nothing with it
             if len(group) > 1:
                 for one in group:
-                    self._run_group(plan, [one], seconds)
+                    self._run_group(plan, [one], seconds, waited)
                 return
             _logger.exception("%s failed at a request", model.version.name)
             self._failed(group, "error", type(error).__name__)
             _refuse(group, Refused(500, "the gateway failed at this", fix="see its log"))
             return
         self._tally.ran(model.version.loop, len(rows))
-        self._hand_out(model, group, predicted, len(rows))
+        self._hand_out(model, group, predicted, len(rows), waited)
 
-    def _hand_out(self, model: LoadedModel, group: Sequence[Asked], predicted: Predicted, count: int) -> None:
+    def _hand_out(
+        self, model: LoadedModel, group: Sequence[Asked], predicted: Predicted, count: int, waited: float
+    ) -> None:
         told = told_of(model, predicted, count)
-        place, now, ended = 0, self._clock.now(), self._clock.monotonic()
+        place, now, ended = 0, self._clock.now(), self._clock.monotonic() - waited
         for one in group:
             last = place + len(one.read.rows)
             mine = told[place:last]

@@ -192,10 +192,12 @@ class Gateway:
         note_arms(loop, [(part.arm.version, part.arm.name, len(part.numbers)) for part in parts])
         with stage("decode", self.clock):
             all_decoded = _decode(rows, parts)
+        first = self.clock.monotonic()
         for part, decoded in zip(parts, all_decoded, strict=True):
+            waited = self.clock.monotonic() - first  # for the arms before it: no slowness of its own
             with self._held_against(part.model, part.arm, ulid, len(part.numbers), unit):
                 predicted = self._run(part.model, decoded.feed)
-            moment, latency_ms = self.clock.now(), milliseconds(begun, self.clock.monotonic())
+            moment, latency_ms = self.clock.now(), milliseconds(begun + waited, self.clock.monotonic())
             about = {"at": moment, "unit": unit, "latency_ms": latency_ms}
             lines |= dict(_lines(ulid, part, decoded, predicted, about))
         ordered = [lines[number] for number in range(len(rows))]
