@@ -141,11 +141,12 @@ def test_a_drift_that_a_retraining_answered_makes_no_other_unless_more_drifts() 
 
 
 def test_the_cause_is_the_same_for_all_who_look_until_it_learned_again() -> None:
-    first, later = (due(on_drift(), facts(moved=DRIFTED, rows_until=NOON, now=NOON + wait)) for wait in (HOUR, 5 * HOUR))
+    moved = {"moved": DRIFTED, "rows_until": NOON}
+    first, later = (due(on_drift(), facts(**moved, now=NOON + wait)) for wait in (HOUR, 5 * HOUR))
     assert isinstance(first, Due)
     assert isinstance(later, Due)
     assert first.cause == later.cause
-    after = due(on_drift(), facts(moved=DRIFTED, trained=(LEARNED, NOON - 2 * DAY)))
+    after = due(on_drift(), facts(**moved, trained=(LEARNED, NOON - 2 * DAY)))
     assert isinstance(after, Due)
     assert after.cause != first.cause
 

@@ -51,6 +51,8 @@ def test_drift_that_was_told_makes_it_learn_once_from_the_champion_if_the_loop_s
     kept.clock.advance(86_400)
     told = {"champion": "late v1", "drifted": ["carrier"], "suspected": []}
     kept.stores.events.add("DriftFound", "loop:late", kept.cause(), told)
+    assert retrainings.reconcile() == 0  # without new rows the same model would come of it
+    kept.tables.until = NOON + DAY
     assert [retrainings.reconcile() for _ in range(3)] == [2, 0, 0]
     assert (kept.past[-1].trigger, kept.runs.given[-1]) == ("on_drift", {"start": "fine_tune"})
     assert "carrier drifted from what late v1 was trained on" in kept.past[-1].reason

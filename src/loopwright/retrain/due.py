@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias, assert_never
 
 from loopwright.core.retraining import Retraining, RetrainingStatus
 from loopwright.retrain import schedule
 from loopwright.retrain.facts import Facts, Quality
-from loopwright.retrain.triggers import Every, OnDecay, OnDrift, OnNewData, Retrain, Trigger, kind_of
+from loopwright.retrain.triggers import DECLINE, Every, OnDecay, OnDrift, OnNewData, Retrain, Trigger, kind_of
 
 NEW_CODE, BY_HAND = "new code", "by hand"
 WEEK = timedelta(days=7)
@@ -72,6 +72,15 @@ def held(trigger: str, retrain: Retrain, facts: Facts) -> str:
     if facts.on_its_way and trigger in _ANSWERED_BY_IT:
         return facts.on_its_way
     return _cooling(retrain, facts) or _spent(retrain, facts)
+
+
+def learns_since(retrain: Retrain, facts: Facts) -> date | None:
+    """The first day of the table's time that is learned from; None for all of it."""
+    if retrain.look_back is None:
+        return None
+    if retrain.look_back == DECLINE:
+        return None if facts.declined_at is None else facts.declined_at.date()
+    return None if facts.rows_until is None else (facts.rows_until - retrain.look_back).date()
 
 
 def cool_down(retrain: Retrain, facts: Facts) -> timedelta:
@@ -137,6 +146,8 @@ def _on_drift(trigger: OnDrift, facts: Facts) -> Answer:
         word = f"the retraining of {_day(known.created_at)} ({known.status.value})"
         return Waiting(reason=f"{columns} drifted from {moved.champion}, which {word} answered already")
     told = f"{columns} drifted from what {moved.champion} was trained on, found on {_day(moved.at)}"
+    if facts.rows_until is not None and facts.rows_until == facts.trained_until:
+        return Waiting(reason=f"{told}; no rows came since it learned, and the same ones would make the same model")
     return _due(trigger, facts, f"{facts.champion}:{_since(facts)}", told, {"columns": list(moved.drifted)})
 
 
