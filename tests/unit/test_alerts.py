@@ -58,6 +58,11 @@ def heard(*happenings: Happening, ledger: Ledger | None = None, now: datetime = 
         ({"to": [TO_ME | {"digest": "8 o'clock"}]}, "is no time of day"),
         ({"to": {"name": "me"}}, "'to' is no list of tables"),
         ({"to": [{"url": "json://127.0.0.1"}]}, "a recipient has no name"),
+        ({"to": [TO_ME | {"url": "webhook+https://h:80a/secret"}]}, "no address of the web"),
+        ({"to": [TO_ME | {"url": "webhook+https://h:99999/secret"}]}, "no address of the web"),
+        ({"to": [TO_ME | {"url": "webhook+https://h/a secret"}]}, "no address of the web"),
+        ({"to": [TO_ME | {"url": "webhook+https://h/s\u00e9cret"}]}, "no address of the web"),
+        ({"to": [TO_ME | {"url": "webhook+ftp://h/secret"}]}, "no address of the web"),
         ({"promise": {"availability": 99.9}}, "availability = 99.9 is no promise"),
         ({"promise": {"slow_ms": 0}}, "slow_ms = 0 is no time"),
         ({"promise": {"fast": "often"}}, "is not of kind float"),
@@ -67,6 +72,7 @@ def test_a_file_that_cannot_be_meant_is_refused_with_its_place(found: dict[str, 
     with pytest.raises(SettingsError, match="alerts") as refused:
         declare.parse(found, {}, "alerts.toml")
     assert what in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_secret_is_read_from_the_environment_and_a_file_that_is_not_there_tells_nobody(tmp_path: Path) -> None:
@@ -207,11 +213,11 @@ def test_a_promise_that_burns_is_told_once_and_its_end_too() -> None:
 @pytest.mark.parametrize(
     ("kind", "data", "urgency", "cause"),
     [
-        ("DecayFound", {}, Urgency.NOTIFY, "decay"),
+        ("DecayFound", {"version": 3}, Urgency.NOTIFY, "decay of v3"),
         ("DriftFound", {"drifted": ["temp"]}, Urgency.DIGEST, "drift"),
-        ("VersionRolledBack", {}, Urgency.NOTIFY, "rolled back"),
-        ("ReleaseMoved", {"decision": {"verdict": "roll back", "reason": "it errs"}}, Urgency.NOTIFY, "rolled back"),
-        ("ReleaseMoved", {"decision": {"verdict": "hold"}}, Urgency.NOTIFY, "release holds"),
+        ("VersionRolledBack", {"route": 7}, Urgency.NOTIFY, "rolled back by route 7"),
+        ("ReleaseMoved", {"verdict": "hold", "challenger": 2}, Urgency.NOTIFY, "release of v2 holds"),
+        ("AlertUndelivered", {"to": "me"}, Urgency.TICKET, "me is not reached"),
         ("FindingRaised", {"monitor": "input", "subject": "temp"}, Urgency.DIGEST, "input temp"),
         ("JournalDegraded", {}, Urgency.PAGE, "journal"),
         ("VersionPromoted", {}, Urgency.DIGEST, ""),
@@ -219,10 +225,39 @@ def test_a_promise_that_burns_is_told_once_and_its_end_too() -> None:
 )
 def test_an_event_means_what_the_table_says(kind: str, data: dict[str, Any], urgency: Urgency, cause: str) -> None:
     event = Event(kind=kind, subject="loop:flights", cause=Cause(actor="monitor", at=NOON), data=data)
-    found = hearing.happening(event, memory_stores())
-    assert found is not None
+    (found,) = hearing.happenings(event, memory_stores())
     assert (found.loop, found.urgency, found.cause) == ("flights", urgency, cause)
     assert kind in found.what
+
+
+def moved(verdict: str, version: int = 2) -> list[Happening]:
+    data = {"verdict": verdict, "challenger": version, "reason": "it errs"}
+    event = Event(kind="ReleaseMoved", subject="loop:flights", cause=Cause(actor="release", at=NOON), data=data)
+    return hearing.happenings(event, memory_stores())
+
+
+@pytest.mark.parametrize("verdict", ["resume", "ramp", "promote", "roll back", "abort", "overtaken", "finish"])
+def test_a_release_that_moves_holds_no_longer(verdict: str) -> None:
+    held = heard(*moved("hold"))
+    assert told(held) == ["[notify] flights: release of v2 holds"]
+    assert "release of v2 holds" not in [one.cause for one in heard(*moved(verdict), ledger=held).open]
+
+
+def test_what_is_taken_back_is_told_each_time() -> None:
+    ledger, said = Ledger(), []
+    for version in (2, 3, 4):
+        ledger = heard(*moved("hold", version), *moved("roll back", version), ledger=ledger)
+        said += told(ledger)
+    assert [one for one in said if "[over]" not in one] == [
+        f"[notify] flights: v{one} rolled back" for one in (2, 3, 4)
+    ]
+
+
+def test_what_is_so_until_its_end_is_told_is_not_forgotten() -> None:
+    held = heard(*moved("hold"))
+    later = heard(ledger=held, now=NOON + 30 * DAY, config=config(digest="08:00"))
+    assert [one.cause for one in later.open] == ["release of v2 holds"]
+    assert told(later) == ["Loopwright on 2026-04-13: 1 open"]
 
 
 class Place:
@@ -258,12 +293,12 @@ class Place:
 
 def test_what_happened_before_anybody_looked_is_not_told(tmp_path: Path) -> None:
     place = Place(tmp_path)
-    place.tell("DecayFound", number=0.6)
+    place.tell("DecayFound", version=1)
     place.alerts().reconcile()
     assert place.titles() == []
-    place.tell("DecayFound", number=0.5)
+    place.tell("DecayFound", version=1, number=0.5)
     place.alerts().reconcile()
-    assert place.titles() == ["[notify] flights: decay"]
+    assert place.titles() == ["[notify] flights: decay of v1"]
     assert place.alerts().reconcile() == 0
 
 
@@ -271,14 +306,14 @@ def test_a_way_that_does_not_answer_is_tried_again_and_given_up_after_a_day(tmp_
     place = Place(tmp_path)
     place.alerts().reconcile()
     place.fails = "nobody there"
-    place.tell("DecayFound")
+    place.tell("DecayFound", version=1)
     place.alerts().reconcile()
     place.fails = ""
     place.alerts().reconcile()
     assert place.titles() == [], "it waits before it is tried again"
     place.clock.advance(11)
     place.alerts().reconcile()
-    assert place.titles() == ["[notify] flights: decay"]
+    assert place.titles() == ["[notify] flights: decay of v1"]
     place.fails = "nobody there"
     place.tell("RunFailed")
     for _ in range(40):
@@ -288,6 +323,24 @@ def test_a_way_that_does_not_answer_is_tried_again_and_given_up_after_a_day(tmp_
     assert ledger is not None
     assert ledger.outbox == ()
     assert [event.kind for event in place.stores.events.list(subject="alerts")] == ["AlertUndelivered"]
+
+
+def test_who_is_not_reached_is_tried_once_a_pass_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    place, tried = Place(tmp_path), list[str]()
+    both = '[[to]]\nname = "off"\nurl = "json://127.0.0.1:9"\n' + (tmp_path / "alerts.toml").read_text()
+    (tmp_path / "alerts.toml").write_text(both, encoding="utf-8")
+
+    def deliver(message: Message, to: declare.Recipient) -> None:
+        tried.append(to.name)
+        if to.name == "off":
+            raise Undelivered("nobody there")
+
+    alerts = Alerts(stores=place.stores, workspace=tmp_path, project=tmp_path, clock=place.clock, deliver=deliver)
+    alerts.reconcile()
+    for version in (1, 2, 3):
+        place.tell("DecayFound", version=version)
+    alerts.reconcile()
+    assert sorted(tried) == ["me", "me", "me", "off"]
 
 
 class Dying:
@@ -311,7 +364,7 @@ class Dying:
 def test_killed_between_sending_and_writing_it_sends_the_same_message_again(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.alerts().reconcile()
-    place.tell("DecayFound")
+    place.tell("DecayFound", version=1)
     whole = place.stores
     place.stores = replace(whole, progress=Dying(place))
     with pytest.raises(KeyboardInterrupt):
@@ -327,12 +380,12 @@ def test_a_silence_is_an_event_and_ends_by_hand(tmp_path: Path) -> None:
     place.alerts().reconcile()
     cause = Cause(actor="me", at=NOON)
     silence(place.stores, Silence(pattern="flights/*", until=NOON + DAY, by="me"), cause)
-    place.tell("DecayFound")
+    place.tell("DecayFound", version=1)
     place.alerts().reconcile()
     assert place.titles() == []
     unsilence(place.stores, "flights/*", cause)
     place.alerts().reconcile()
-    assert place.titles() == ["[notify] flights: decay"]
+    assert place.titles() == ["[notify] flights: decay of v1"]
     with pytest.raises(UsageError, match="nothing is"):
         unsilence(place.stores, "flights/*", cause)
     kinds = [event.kind for event in place.stores.events.list(subject="alerts")]

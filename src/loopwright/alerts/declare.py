@@ -29,11 +29,14 @@ from datetime import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from loopwright.alerts.urgency import Urgency
 from loopwright.errors import SettingsError, did_you_mean
 
 FILE = "alerts.toml"
+WEBHOOK = "webhook+"
+"""Before the address of one that takes plain JSON."""
 _FROM_ENVIRONMENT = "env:"
 _LONGEST_NAME = 64
 
@@ -155,7 +158,22 @@ def _url(told: str, environment: Mapping[str, str], where: str) -> str:
         told = environment[name]
     if "://" not in told:
         raise SettingsError("there is no url to go to", where=where, fix='write url = "mailto://..."')
+    if told.startswith(WEBHOOK) and not _is_web_address(told.removeprefix(WEBHOOK)):
+        fix = f'write url = "{WEBHOOK}https://host:port/path", in ASCII and without spaces'
+        raise SettingsError("the url of the webhook is no address of the web", where=where, fix=fix)
     return told
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and _is_plain(url)
+    except ValueError:
+        return False
+
+
+def _is_plain(url: str) -> bool:
+    return url.isascii() and url.isprintable() and " " not in url
 
 
 def _urgency(told: str, where: str) -> Urgency:

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from loopwright.alerts.declare import Recipient
+from loopwright.alerts.declare import WEBHOOK, Recipient
 from loopwright.alerts.incident import Message
 from loopwright.alerts.urgency import Urgency
 from loopwright.errors import MissingExtra
 
 _logger = logging.getLogger(__name__)
-WEBHOOK = "webhook+"
 PATIENCE_SECONDS = 10.0
 
 
@@ -48,16 +47,14 @@ def body_of(message: Message) -> Mapping[str, Any]:
 
 def _post(url: str, body: Mapping[str, Any]) -> None:
     parts = urlsplit(url)
-    connect = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}.get(parts.scheme)
-    if connect is None or not parts.hostname:
-        raise Undelivered(f"{WEBHOOK}{parts.scheme or '...'}:// is no web address: write {WEBHOOK}https://...")
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection = connect(parts.hostname, parts.port, timeout=PATIENCE_SECONDS)
+    connection = connect(parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        raise Undelivered(f"it does not answer: {error}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Undelivered(f"it does not answer: {type(error).__name__}") from None  # the text may hold the address
     finally:
         connection.close()
     if not 200 <= status < 300:  # a redirect is not followed: it may lead anywhere

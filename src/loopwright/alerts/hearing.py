@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from loopwright.alerts.burning import Burning
 from loopwright.alerts.incident import Happening, Incident, Ledger
-from loopwright.alerts.urgency import Urgency, meaning
+from loopwright.alerts.urgency import Meaning, Urgency, meanings
 from loopwright.core.event import Event
 from loopwright.core.stores import Stores
 from loopwright.errors import NotFound
@@ -19,13 +20,19 @@ _MOST_WORDS = 300
 _DAY = timedelta(days=1)
 
 
-def happening(event: Event, stores: Stores) -> Happening | None:
-    """None for what concerns nobody: the steps of runs, and what alerting writes itself."""
+def happenings(event: Event, stores: Stores) -> list[Happening]:
+    """What belongs to an incident, and what may be subscribed to; nothing for the steps of runs and for silences."""
     noun, _, rest = event.subject.partition(":")
-    if noun == "alerts" or event.kind.startswith("Step"):
-        return None
-    loop, means = _loop(noun, rest, stores), meaning(event)
+    found = meanings(event)
+    if event.kind.startswith("Step") or (noun == "alerts" and not found):
+        return []
+    loop = _loop(noun, rest, stores)
     words = defaultdict(str, {**_flat(event.data), "loop": loop, "id": rest})
+    heard = [_of(event, loop, means, words) for means in found] or [_of(event, loop, None, words)]
+    return [heard[0], *(replace(one, kind="") for one in heard[1:])]  # it is subscribed to once
+
+
+def _of(event: Event, loop: str, means: Meaning | None, words: Mapping[str, str]) -> Happening:
     return Happening(
         at=event.cause.at,
         loop=loop,
@@ -34,6 +41,7 @@ def happening(event: Event, stores: Stores) -> Happening | None:
         what=_sentence(event),
         look=means.look.format_map(words) if means else "",
         ends=bool(means and means.ends),
+        lasts=bool(means and means.lasts),
         kind=event.kind,
     )
 
@@ -58,7 +66,8 @@ def _is_news(one: Burning, incident: Incident, now: datetime) -> bool:
 
 
 def _burns(loop: str, one: Burning, now: datetime) -> Happening:
-    return Happening(at=now, loop=loop, cause=one.what, urgency=one.urgency, what=str(one), look=f"lw monitor {loop}")
+    look = f"lw monitor {loop}"
+    return Happening(at=now, loop=loop, cause=one.what, urgency=one.urgency, what=str(one), look=look, lasts=True)
 
 
 def _loop(noun: str, rest: str, stores: Stores) -> str:

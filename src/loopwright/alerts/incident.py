@@ -15,9 +15,11 @@ from loopwright.alerts.declare import Config, Recipient
 from loopwright.alerts.urgency import Urgency
 
 FORGOTTEN = timedelta(days=7)
-"""An incident of which nothing was heard for so long is over without a word."""
+"""An incident that nothing ends is over without a word when nothing was heard of it for so long."""
 KEPT = timedelta(days=30)
 """Incidents that are over, for whoever lists them."""
+_DIGESTS = 8
+"""Of each recipient are remembered: the clock may be set back over some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class Happening:
     """One sentence."""
     look: str = ""
     ends: bool = False
+    lasts: bool = False
+    """Whether it is so until its end is told."""
     kind: str = ""
     """Of the event."""
 
@@ -47,6 +51,7 @@ class Incident:
     look: str
     opened_at: datetime
     last_at: datetime
+    lasts: bool = False
     count: int = 1
     told: Urgency | None = None
     """As how urgent it was told; None: nobody was told yet."""
@@ -90,7 +95,7 @@ class Message:
 class Digested:
     to: str
     on: str
-    """The day of the last digest, ISO 8601."""
+    """The day of a digest, ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,7 @@ class Ledger:
     incidents: tuple[Incident, ...] = ()
     outbox: tuple[Message, ...] = ()
     digested: tuple[Digested, ...] = ()
+    """The last ones of each recipient, in the order they went out."""
 
     @property
     def open(self) -> list[Incident]:
@@ -120,7 +126,7 @@ def absorb(
             _hear(incidents, one)
     kept, messages = [], _notices(happenings, config, now)
     for incident in incidents.values():
-        if incident.over_at is None and now - incident.last_at > FORGOTTEN:
+        if incident.over_at is None and not incident.lasts and now - incident.last_at > FORGOTTEN:
             kept.append(replace(incident, over_at=now))
             continue
         if incident.over_at is not None and now - incident.over_at > KEPT:
@@ -149,6 +155,7 @@ def _hear(incidents: dict[tuple[str, str], Incident], one: Happening) -> None:
             look=one.look,
             opened_at=one.at,
             last_at=one.at,
+            lasts=one.lasts,
         )
         return
     urgency = min(known.urgency, one.urgency, key=lambda urgency: urgency.rank)
@@ -195,7 +202,7 @@ def _notices(happenings: Sequence[Happening], config: Config, now: datetime) -> 
     for to in config.recipients:
         mine = [one for one in happenings if one.kind and to.subscribes(one.loop, one.kind)]
         for loop in dict.fromkeys(one.loop for one in mine):
-            lines = [f"{one.at:%Y-%m-%d %H:%M} {one.kind}: {one.what}" for one in mine if one.loop == loop]
+            lines = [f"{one.at:%Y-%m-%d %H:%M} {one.what}" for one in mine if one.loop == loop]
             first, of = next(one for one in mine if one.loop == loop), loop or "workspace"
             found.append(
                 Message(
@@ -214,18 +221,25 @@ def _notices(happenings: Sequence[Happening], config: Config, now: datetime) -> 
 
 def _digest(ledger: Ledger, config: Config, now: datetime) -> Ledger:
     """Once a day, where anything is open; a day that was slept through is not made up for."""
-    digested, messages = {one.to: one.on for one in ledger.digested}, []
-    today = now.date().isoformat()
+    digested, messages = list(ledger.digested), []
     for to in config.recipients:
-        if to.digest is None or now.time() < to.digest.replace(tzinfo=None) or digested.get(to.name, "") >= today:
+        sent = [one for one in digested if one.to == to.name]
+        if to.digest is None or now.time() < to.digest.replace(tzinfo=None) or _was_sent(sent, now):
             continue
-        digested[to.name] = today
+        today = now.date().isoformat()
+        kept = [*sent, Digested(to=to.name, on=today)][-_DIGESTS:]
+        digested = [*(one for one in digested if one.to != to.name), *kept]
         since = now - timedelta(days=1)
         mine = [one for one in ledger.incidents if _is_for(one, to) and (one.over_at is None or one.over_at > since)]
         if mine:
             messages.append(_digest_of(mine, to, today, now))
-    told = tuple(Digested(to=name, on=on) for name, on in digested.items())
-    return replace(ledger, digested=told, outbox=(*ledger.outbox, *messages))
+    return replace(ledger, digested=tuple(digested), outbox=(*ledger.outbox, *messages))
+
+
+def _was_sent(sent: Sequence[Digested], now: datetime) -> bool:
+    """Today's, or one of the next days by a clock that was set back since; one of a year ahead says nothing."""
+    today, week = now.date().isoformat(), (now + timedelta(days=7)).date().isoformat()
+    return any(today <= one.on <= week for one in sent)
 
 
 def _is_for(incident: Incident, to: Recipient) -> bool:

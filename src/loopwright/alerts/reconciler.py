@@ -63,7 +63,7 @@ class Alerts:
         kept = self._stores.progress.get(LEDGER) or self._begun()
         before = ledger = restored(Ledger, dict(kept.value))
         events = self._stores.events.list(after=ledger.cursor, limit=_EVENTS)
-        heard = [one for event in events if (one := hearing.happening(event, self._stores)) is not None]
+        heard = [one for event in events for one in hearing.happenings(event, self._stores)]
         heard += self._promises(config, ledger, now)
         ledger = absorb(ledger, heard, config, silences(self._stores), now)
         ledger = replace(ledger, cursor=events[-1].number if events else ledger.cursor)
@@ -118,18 +118,24 @@ class Alerts:
             kept = self._stores.progress.put(replace(kept, value=value), self._cause())
 
     def _send(self, kept: Progress, ledger: Ledger, config: Config, now: datetime) -> int:
-        """What is due, each recorded before the next one goes: one way that does not answer keeps nothing back."""
-        recipients, sent = {one.name: one for one in config.recipients}, 0
-        for message in [one for one in ledger.outbox if one.due_at <= now]:
+        """What is due, the most urgent first, each recorded before the next one goes. Who was not reached is not tried
+        again in this pass: one way that does not answer keeps the others waiting once."""
+        recipients, sent, down = {one.name: one for one in config.recipients}, 0, set[str]()
+        due = sorted((one for one in ledger.outbox if one.due_at <= now), key=lambda one: one.urgency.rank)
+        for message in due:
+            if message.to in down:
+                continue
             after = self._tried(message, recipients.get(message.to), now)
             sent += after is None
+            if after is not None:
+                down.add(message.to)
             rest = [after if one.id == message.id else one for one in ledger.outbox]
             ledger = replace(ledger, outbox=tuple(one for one in rest if one is not None))
             kept = self._put(kept, ledger)
         return sent
 
     def _tried(self, message: Message, to: Recipient | None, now: datetime) -> Message | None:
-        """None when it is done with: delivered, or nobody is there any more to take it."""
+        """None when it is done with: delivered, given up, or nobody is there any more to take it."""
         if to is None:
             return None
         try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from loopwright.core.event import Event
 
@@ -34,12 +33,18 @@ class Meaning:
     cause: str
     """One incident a loop and cause. `{...}` is filled from the event's data."""
     ends: bool = False
+    lasts: bool = False
+    """Whether some other event ends it: until then it is so. Of others nobody says when they are over."""
     look: str = ""
-    """The command that shows more; `{loop}` and the event's data are filled in."""
+    """The command that shows more; `{loop}`, `{id}` of the subject, and the event's data are filled in."""
 
 
 def _opens(urgency: Urgency, cause: str, look: str = "") -> Meaning:
     return Meaning(urgency=urgency, cause=cause, look=look)
+
+
+def _lasts(urgency: Urgency, cause: str, look: str = "") -> Meaning:
+    return Meaning(urgency=urgency, cause=cause, look=look, lasts=True)
 
 
 def _ends(cause: str) -> Meaning:
@@ -48,53 +53,51 @@ def _ends(cause: str) -> Meaning:
 
 _RUN, _STATUS, _WHY_NOT = "lw show {id}", "lw release status {loop}", "lw why-not {loop}"
 MEANINGS: Mapping[str, Meaning] = {
-    "RunFailed": _opens(Urgency.NOTIFY, "run failed", _RUN),
+    "RunFailed": _lasts(Urgency.NOTIFY, "run failed", _RUN),
     "RunSucceeded": _ends("run failed"),
-    "RetrainingFailed": _opens(Urgency.NOTIFY, "retraining failed", _WHY_NOT),
+    "RetrainingFailed": _lasts(Urgency.NOTIFY, "retraining failed", _WHY_NOT),
     "RetrainingSucceeded": _ends("retraining failed"),
     "VersionRejected": _opens(Urgency.TICKET, "version rejected", "lw models {loop}"),
-    "VersionRolledBack": _opens(Urgency.NOTIFY, "rolled back", _STATUS),
-    "DecayFound": _opens(Urgency.NOTIFY, "decay", "lw monitor {loop}"),
+    "VersionRolledBack": _opens(Urgency.NOTIFY, "rolled back by route {route}", _STATUS),
+    "DecayFound": _opens(Urgency.NOTIFY, "decay of v{version}", "lw monitor {loop}"),
     "DriftFound": _opens(Urgency.DIGEST, "drift", "lw monitor {loop}"),
     "SchemaChanged": _opens(Urgency.TICKET, "schema", "lw data schema"),
-    "FindingRaised": _opens(Urgency.DIGEST, "{monitor} {subject}", "lw monitor {loop}"),
+    "FindingRaised": _lasts(Urgency.DIGEST, "{monitor} {subject}", "lw monitor {loop}"),
     "FindingCleared": _ends("{monitor} {subject}"),
     "VersionNotLoaded": _opens(Urgency.TICKET, "version not loaded", "lw models {loop}"),
     "WorkerRecycled": _opens(Urgency.TICKET, "worker recycled", "lw events"),
-    "JournalDegraded": _opens(Urgency.PAGE, "journal", "lw events"),
+    "JournalDegraded": _lasts(Urgency.PAGE, "journal", "lw events"),
     "JournalRecovered": _ends("journal"),
     "CompactionFailed": _opens(Urgency.TICKET, "compaction", "lw predictions compact"),
-    "BatchFailed": _opens(Urgency.NOTIFY, "batch failed", "lw predict --history"),
+    "BatchFailed": _lasts(Urgency.NOTIFY, "batch failed", "lw predict --history"),
     "BatchSucceeded": _ends("batch failed"),
-    "ReconcilerFailed": _opens(Urgency.NOTIFY, "{reconciler} failed", "lw events"),
+    "ReconcilerFailed": _lasts(Urgency.NOTIFY, "{reconciler} failed", "lw events"),
     "ReconcilerRecovered": _ends("{reconciler} failed"),
+    "AlertUndelivered": _opens(Urgency.TICKET, "{to} is not reached", "lw alerts"),
 }
 MOVED = "ReleaseMoved"
-_MOVES: Mapping[str, Meaning] = {
-    "hold": _opens(Urgency.NOTIFY, "release holds", _STATUS),
-    "roll back": _opens(Urgency.NOTIFY, "rolled back", _STATUS),
-    "resume": _ends("release holds"),
-    "ramp": _ends("release holds"),
-    "promote": _ends("release holds"),
-    "finish": _ends("rolled back"),
-    "abort": _ends("release holds"),
-}
+_HOLDS = "release of v{challenger} holds"
+_TAKEN_BACK = _opens(Urgency.NOTIFY, "v{challenger} rolled back", _STATUS)
 
 
-def meaning(event: Event) -> Meaning | None:
-    """What it is to an incident; None where it is none, as most of what goes well.
+def meanings(event: Event) -> tuple[Meaning, ...]:
+    """What it is to incidents; nothing, as most of what goes well.
 
     >>> from datetime import UTC, datetime
     >>> from loopwright.core.event import Cause
     >>> cause = Cause(actor="monitor", at=datetime(2026, 1, 1, tzinfo=UTC))
-    >>> meaning(Event(kind="DecayFound", subject="loop:flights", cause=cause)).urgency
-    <Urgency.NOTIFY: 'notify'>
+    >>> [one.urgency.value for one in meanings(Event(kind="DecayFound", subject="loop:flights", cause=cause))]
+    ['notify']
     """
     if event.kind == MOVED:
-        return _MOVES.get(_verdict(event.data))
-    return MEANINGS.get(event.kind)
+        return _of_a_move(str(event.data.get("verdict", "")))
+    found = MEANINGS.get(event.kind)
+    return () if found is None else (found,)
 
 
-def _verdict(data: Mapping[str, Any]) -> str:
-    decision = data.get("decision", data)
-    return str(decision.get("verdict", "")) if isinstance(decision, Mapping) else ""
+def _of_a_move(verdict: str) -> tuple[Meaning, ...]:
+    """Whatever it does but hold, it holds no longer."""
+    if verdict == "hold":
+        return (_lasts(Urgency.NOTIFY, _HOLDS, _STATUS),)
+    over = _ends(_HOLDS)
+    return (over, _TAKEN_BACK) if verdict == "roll back" else (over,)

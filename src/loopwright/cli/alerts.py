@@ -20,11 +20,12 @@ _HINT = """nobody is told: write alerts.toml in the project folder
 
 
 @words.root.group("alerts", cls=words.Words, invoke_without_command=True, epilog="\b\nExample:\n  lw alerts")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 @click.pass_context
-def alerts(ctx: click.Context) -> None:
+def alerts(ctx: click.Context, *, as_json: bool) -> None:
     """Say what is wrong, who is told of it, and what is silenced; alone: list it."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_alerts)
+        ctx.invoke(list_alerts, as_json=as_json)
 
 
 @words.command(alerts, "list", example="lw alerts list --all")
