@@ -156,11 +156,7 @@ def test_what_is_heard_of_no_more_is_over_without_a_word_and_forgotten_in_the_en
 
 def test_events_that_are_subscribed_to_come_as_one_message_a_loop() -> None:
     follows = config(urgency=[], events=["Version*"])
-    some = [
-        happened("", kind="VersionRegistered"),
-        happened("", kind="VersionPromoted"),
-        happened("", kind="RunFailed"),
-    ]
+    some = [happened("", kinds=(kind,)) for kind in ("VersionRegistered", "VersionPromoted", "RunFailed")]
     found = heard(*some, config=follows)
     assert told(found) == ["flights: VersionRegistered and 1 more"]
     assert told(heard(*some, config=config(loops=["fares"], events=["*"]))) == []
@@ -241,6 +237,12 @@ def test_a_release_that_moves_holds_no_longer(verdict: str) -> None:
     held = heard(*moved("hold"))
     assert told(held) == ["[notify] flights: release of v2 holds"]
     assert "release of v2 holds" not in [one.cause for one in heard(*moved(verdict), ledger=held).open]
+
+
+def test_who_subscribes_to_promotions_hears_of_those_by_a_release_too() -> None:
+    follows = config(urgency=[], events=["VersionPromoted"])
+    assert told(heard(*moved("promote"), config=follows)) == ["flights: VersionPromoted"]
+    assert told(heard(*moved("ramp"), config=follows)) == []
 
 
 def test_what_is_taken_back_is_told_each_time() -> None:

@@ -34,7 +34,17 @@ def git(root: Path, *words: str) -> None:
 
 
 def test_a_snapshot_holds_the_source_and_nothing_else(tmp_path: Path) -> None:
-    lay(tmp_path, "flow.py", "pkg/a.py", "pkg/q.sql", "loopwright.toml", "data.csv", ".git/x.py", "__pycache__/a.py")
+    lay(
+        tmp_path,
+        "flow.py",
+        "pkg/a.py",
+        "pkg/q.sql",
+        "loopwright.toml",
+        "alerts.toml",
+        "data.csv",
+        ".git/x.py",
+        "__pycache__/a.py",
+    )
     lay(tmp_path, "env/pyvenv.cfg", "env/lib/numpy.py", ".loopwright/x.json", "node_modules/x.json")
     (tmp_path / "link.py").symlink_to(tmp_path / "flow.py")
     (tmp_path / "big.json").write_bytes(bytes(2 << 20))

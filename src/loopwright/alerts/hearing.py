@@ -10,12 +10,14 @@ from typing import Any
 
 from loopwright.alerts.burning import Burning
 from loopwright.alerts.incident import Happening, Incident, Ledger
-from loopwright.alerts.urgency import Meaning, Urgency, meanings
+from loopwright.alerts.urgency import MOVED, Meaning, Urgency, meanings
 from loopwright.core.event import Event
 from loopwright.core.stores import Stores
+from loopwright.core.version import PROMOTED, ROLLED_BACK
 from loopwright.errors import NotFound
 
 _PROMISES = ("availability", "latency")
+_MOVES = {"promote": PROMOTED, "roll back": ROLLED_BACK}
 _MOST_WORDS = 300
 _DAY = timedelta(days=1)
 
@@ -29,7 +31,7 @@ def happenings(event: Event, stores: Stores) -> list[Happening]:
     loop = _loop(noun, rest, stores)
     words = defaultdict(str, {**_flat(event.data), "loop": loop, "id": rest})
     heard = [_of(event, loop, means, words) for means in found] or [_of(event, loop, None, words)]
-    return [heard[0], *(replace(one, kind="") for one in heard[1:])]  # it is subscribed to once
+    return [heard[0], *(replace(one, kinds=()) for one in heard[1:])]  # it is subscribed to once
 
 
 def _of(event: Event, loop: str, means: Meaning | None, words: Mapping[str, str]) -> Happening:
@@ -42,7 +44,7 @@ def _of(event: Event, loop: str, means: Meaning | None, words: Mapping[str, str]
         look=means.look.format_map(words) if means else "",
         ends=bool(means and means.ends),
         lasts=bool(means and means.lasts),
-        kind=event.kind,
+        kinds=(event.kind, *_also(event)),
     )
 
 
@@ -68,6 +70,12 @@ def _is_news(one: Burning, incident: Incident, now: datetime) -> bool:
 def _burns(loop: str, one: Burning, now: datetime) -> Happening:
     look = f"lw monitor {loop}"
     return Happening(at=now, loop=loop, cause=one.what, urgency=one.urgency, what=str(one), look=look, lasts=True)
+
+
+def _also(event: Event) -> tuple[str, ...]:
+    """A release promotes and takes back as a person does."""
+    also = _MOVES.get(str(event.data.get("verdict"))) if event.kind == MOVED else None
+    return () if also is None else (also,)
 
 
 def _loop(noun: str, rest: str, stores: Stores) -> str:

@@ -38,8 +38,8 @@ class Happening:
     ends: bool = False
     lasts: bool = False
     """Whether it is so until its end is told."""
-    kind: str = ""
-    """Of the event."""
+    kinds: tuple[str, ...] = ()
+    """By which it may be subscribed to: the event's own, and what a move of a release is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,17 +200,17 @@ def _notices(happenings: Sequence[Happening], config: Config, now: datetime) -> 
     """What is subscribed to, one message a recipient and loop, however much happened at once."""
     found = []
     for to in config.recipients:
-        mine = [one for one in happenings if one.kind and to.subscribes(one.loop, one.kind)]
+        mine = [one for one in happenings if any(to.subscribes(one.loop, kind) for kind in one.kinds)]
         for loop in dict.fromkeys(one.loop for one in mine):
             lines = [f"{one.at:%Y-%m-%d %H:%M} {one.what}" for one in mine if one.loop == loop]
             first, of = next(one for one in mine if one.loop == loop), loop or "workspace"
             found.append(
                 Message(
-                    id=f"{of}/events@{first.at:%Y%m%dT%H%M%S.%fZ}:{first.kind}:{len(lines)}:{to.name}",
+                    id=f"{of}/events@{first.at:%Y%m%dT%H%M%S.%fZ}:{first.kinds[-1]}:{len(lines)}:{to.name}",
                     to=to.name,
                     key=f"{of}/events",
                     urgency=Urgency.DIGEST,
-                    title=f"{of}: {first.kind}" + (f" and {len(lines) - 1} more" if len(lines) > 1 else ""),
+                    title=f"{of}: {first.kinds[-1]}" + (f" and {len(lines) - 1} more" if len(lines) > 1 else ""),
                     body="\n".join(lines),
                     due_at=now,
                     made_at=now,

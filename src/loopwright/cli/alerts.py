@@ -26,6 +26,9 @@ def alerts(ctx: click.Context, *, as_json: bool) -> None:
     """Say what is wrong, who is told of it, and what is silenced; alone: list it."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_alerts, as_json=as_json)
+    elif as_json:
+        word = ctx.invoked_subcommand
+        raise UsageError(f"--json stands before {word!r}", fix=f"write it at the end: lw alerts {word} --json")
 
 
 @words.command(alerts, "list", example="lw alerts list --all")

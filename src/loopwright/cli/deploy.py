@@ -63,7 +63,8 @@ def deploy(
     file = Path(target)
     if not file.is_file():
         raise UsageError(
-            f"there is no file {str(target or '')!r}", fix="write the path of a loop file, or make one: lw init"
+            f"{target!r} is a folder" if file.is_dir() else f"there is no file {target!r}",
+            fix="write the path of a loop file, or make one: lw init",
         )
     opened = system.open(project or file.resolve().parent, flags=words.pairs(flags, "--set"))
     with tempfile.TemporaryDirectory(prefix="loopwright-deploy-") as folder:

@@ -16,7 +16,7 @@ from loopwright.system import System
 
 if TYPE_CHECKING:
     from loopwright.predictions.labels import Label
-    from loopwright.protocols.label_bodies import Contract
+    from loopwright.protocols.label_bodies import Contract, Told
     from loopwright.protocols.labelling import Accepted, Labelling
 
 _AT_ONCE = 20_000
@@ -226,7 +226,7 @@ def _added(
 ) -> Accepted:
     """Rows without a label yet are passed by. Raises `DataError` for what is none; what came before it is in."""
     from loopwright.gateway.refused import Refused
-    from loopwright.protocols.label_bodies import Body, told
+    from loopwright.protocols.label_bodies import Body
     from loopwright.protocols.labelling import Accepted
 
     beside = {"loop": loop} | ({"outcome": outcome} if outcome else {})
@@ -234,13 +234,25 @@ def _added(
     labelled = (row for row in rows if row["label"] not in (None, "") and row["label"] == row["label"])
     while some := list(islice(labelled, _AT_ONCE)):
         try:
-            body = Body(labels=[told(row, beside) for row in some], origin=origin)
+            body = Body(labels=[_label(row, beside, first + i + 1) for i, row in enumerate(some)], origin=origin)
             taken = labelling.take(body, lambda _: None, is_text=True)
         except (Refused, ValueError) as error:
             raise DataError(_words(error, first), where=file, fix="see: lw labels add --help") from None
         done = Accepted(done.accepted + taken.accepted, done.unknown + taken.unknown, done.unmatched + taken.unmatched)
         first += len(some)
     return done
+
+
+def _label(row: Mapping[str, Any], beside: Mapping[str, str], number: int) -> Told:
+    from loopwright.protocols.label_bodies import told
+
+    try:
+        return told(row, beside)
+    except ValueError as error:
+        if "RFC3339" in str(error):
+            text_of = f"{row['at']!r}, no moment such as 2026-11-21T09:30:00Z"
+            raise ValueError(f"label {number:,} of the file: at is {text_of}") from None
+        raise ValueError(f"label {number:,} of the file: {error}") from None
 
 
 def _words(error: Exception, first: int) -> str:
@@ -256,7 +268,7 @@ def _tell(done: Accepted, loop: str, *, as_json: bool) -> None:
     if as_json:
         words.print_json({"accepted": done.accepted, "unknown": done.unknown, "unmatched": done.unmatched})
         return
-    unknown = f"; {done.unknown:,} of predictions that are not there are kept until they are" if done.unknown else ""
+    unknown = f"; {done.unknown:,} kept aside, for predictions that are not there yet" if done.unknown else ""
     unmatched = f"; {done.unmatched:,} by keys that were not predicted on yet" if done.unmatched else ""
     click.echo(f"{loop}: {text.counted(done.accepted, 'label')} taken{unknown}{unmatched}")
 

@@ -184,8 +184,9 @@ def _tell(done: Promotion, *, as_json: bool) -> None:
     elif not done.is_change:
         click.echo(f"{name} is the champion already; nothing was changed")
     else:
-        before = f"; before it was v{done.previous}" if done.previous else ""
-        click.echo(f"{name} is the champion now{before}")
+        before = f"; before it was v{done.previous}" if done.previous not in (None, done.version.number) else ""
+        word = "answers alone" if done.previous == done.version.number else "is the champion"
+        click.echo(f"{name} {word} now{before}")
         if done.note:
             click.echo(f"mind: {done.note}")
 

@@ -157,6 +157,8 @@ def _tell_version(opened: System, version: Version) -> None:
     click.echo(printable_lines(f"\n{version.name}: {verdict_of(opened.stores, version)}"))
     if version.status is VersionStatus.ACCEPTED and CHAMPION not in version.aliases:
         click.echo(f"\nmake it the champion: lw promote {version.loop} {version.number}")
+        if opened.stores.routes.current(version.loop) is not None:
+            click.echo(f"or by evidence, beside the champion: lw release start {version.loop} {version.number}")
 
 
 def _told(ending: Ending) -> dict[str, Any]:

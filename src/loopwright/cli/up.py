@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from loopwright.cli import ready, words
-from loopwright.core.clock import SystemClock
+from loopwright.core.clock import SystemClock, new_ulid
 from loopwright.errors import LoopwrightError
 from loopwright.system import RECONCILERS
 
@@ -137,7 +137,8 @@ def _keep_all(
         folder, clock = opened.folder, SystemClock()
         opened.stores.events.list(limit=1)  # what is to be migrated is so before several processes want it
     beside = ["--project", str(folder), *(word for flag in flags for word in ("--set", flag))]
-    commands = {name: partial(_command, name, asked, beside) for name in names}
+    seat = f"{socket.gethostname()}:{os.getpid()}:{new_ulid(clock)}"
+    commands = {name: partial(_command, name, asked, beside, seat) for name in names}
     told = Board(asked=asked, waited_for=set(names), ready_file=ready_file, as_json=as_json)
     parts = [Part(name=name, command=command, is_vital=name == GATEWAY) for name, command in commands.items()]
     told.starting(names)
@@ -148,11 +149,12 @@ def _keep_all(
             ready.take_away(ready_file, told.url)
 
 
-def _command(name: str, asked: Gateway, beside: Sequence[str]) -> list[str]:
+def _command(name: str, asked: Gateway, beside: Sequence[str], seat: str) -> list[str]:
+    """The seat is the same for all that are started in one another's place: what it led it leads again at once."""
     if name == GATEWAY:
         chosen = ["serve", *asked.words()]
     else:
-        chosen = ["up", "--only", name, "--seat", f"{socket.gethostname()}:{os.getpid()}"]
+        chosen = ["up", "--only", name, "--seat", seat]
     return [sys.executable, "-m", "loopwright.cli", *chosen, "--lifeline", "--json", *beside]
 
 
@@ -166,6 +168,8 @@ class Board:
     ready_file: Path | None
     as_json: bool
     url: str = ""
+    is_over: bool = False
+    """From then on nobody is told that all parts are at work."""
     echo: Callable[[str], None] = field(default=click.echo)
 
     def starting(self, names: Sequence[str]) -> None:
@@ -197,6 +201,7 @@ class Board:
             self._at_work(name)
 
     def stopping(self) -> None:
+        self.is_over = True
         if self.as_json:
             words.print_json({"stopping": True})
         else:
@@ -224,7 +229,7 @@ class Board:
         if name not in self.waited_for:
             return
         self.waited_for.discard(name)
-        if self.waited_for:
+        if self.waited_for or self.is_over:
             return
         if self.ready_file is not None:
             ready.write(self.ready_file, self.url)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from copy import copy
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from loopwright.errors import DataError
@@ -86,16 +87,18 @@ def _exactly(kind: Any) -> Reader:
 
 
 def _reader_of_fields(kind: Any) -> Reader:
-    """Past `__init__`, which of a plan takes words and not what they came to."""
-    readers = [(name, _reader(hint)) for name, hint in _hints(kind).items()]
+    """Past `__init__`, which of a plan takes words and not what they came to. What was written before a field was there
+    gets its default; a part that is not known is no part of it."""
+    readers = {name: _reader(hint) for name, hint in _hints(kind).items()}
+    defaults = _defaults(kind)
     check: Callable[[Any], None] = getattr(kind, "__post_init__", lambda made: None)
 
     def read(found: Mapping[str, Any]) -> Any:
-        if len(found) != len(readers):
+        if not found.keys() <= readers.keys() or not readers.keys() - found.keys() <= defaults.keys():
             raise TypeError(f"its parts are {', '.join(found)}")
         made = object.__new__(kind)
-        for name, one in readers:
-            object.__setattr__(made, name, one(found[name]))
+        for name, one in readers.items():
+            object.__setattr__(made, name, one(found[name]) if name in found else defaults[name]())
         check(made)
         return made
 
@@ -106,3 +109,14 @@ def _reader_of_fields(kind: Any) -> Reader:
 def _hints(kind: Any) -> dict[str, Any]:
     known = typing.get_type_hints(kind)
     return {field.name: known[field.name] for field in fields(kind)}
+
+
+def _defaults(kind: Any) -> dict[str, Callable[[], Any]]:
+    """By the field, what makes its default."""
+    found: dict[str, Callable[[], Any]] = {}
+    for field in fields(kind):
+        if field.default_factory is not MISSING:
+            found[field.name] = field.default_factory
+        elif field.default is not MISSING:
+            found[field.name] = partial(copy, field.default)
+    return found

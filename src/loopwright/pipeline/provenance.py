@@ -20,6 +20,7 @@ from loopwright.core.stores import Blobs
 from loopwright.pipeline.code import is_project_file
 
 _SOURCES = {".py", ".toml", ".sql", ".lock"}  # kinds of file that people keep no passwords in
+_NO_CODE = {"alerts.toml"}  # whom to tell is no part of what runs, and its URLs hold secrets
 _LARGEST_FILE = 1 << 20
 _MOST_FILES = 2000
 _PASSWORD = re.compile(r"(\w://[^/\s:@'\"]*):[^@\s'\"]+@")
@@ -150,7 +151,12 @@ def _sources(root: Path, most: int) -> Iterator[Path]:
         folders[:] = sorted(f for f in folders if not f.startswith((".", "__pycache__")) and not _is_foreign(at / f))
         for name in sorted(files):
             path = at / name
-            if path.suffix in _SOURCES and not path.is_symlink() and path.stat().st_size <= _LARGEST_FILE:
+            if (
+                path.suffix in _SOURCES
+                and path.name not in _NO_CODE
+                and not path.is_symlink()
+                and path.stat().st_size <= _LARGEST_FILE
+            ):
                 yield path
                 most -= 1
                 if most == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Sequence
 
@@ -27,7 +28,7 @@ def listen(host: str, port: int, workers: int = 1, *, option: str = "--port") ->
         return [socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=True) for _ in range(workers)]
     except OSError as error:
         raise StoreUnavailable(
-            f"the port {port} cannot be had: {error.strerror}",
+            f"the port {port} cannot be had: {os.strerror(error.errno) if error.errno else error.strerror}",
             where=host,
             fix=f"choose another with {option}, or 0 for a free one",
         ) from error
