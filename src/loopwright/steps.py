@@ -39,6 +39,7 @@ from loopwright.judge.catalog import METRICS, Task
 from loopwright.judge.declare import Judge
 from loopwright.judge.evaluate import evaluate as measure
 from loopwright.judge.evaluation import Comparison, Evaluation
+from loopwright.judge.importance import importances
 from loopwright.judge.metrics import values, why_undefined
 from loopwright.judge.sample import Sample
 from loopwright.judge.scored import refuse_other_task, sampled, scored
@@ -348,13 +349,15 @@ def evaluate(
     export: Path,
     slices: tuple[tuple[str, ...], ...],
     least_rows: int,
+    metric: str,
     context: Context,
 ) -> Evaluation:
-    """Measure the bundle on the held-out rows: every metric, with intervals, overall and by slice."""
+    """Measure the bundle on the held-out rows: every metric, with intervals, overall and by slice; and how much of the
+    metric each input is worth."""
     held = held_out(select, context.tables, split, [name for columns in slices for name in columns])
     predictor = Predictor.from_folder(export, batches=True)
     found = scored(predictor, held, select.label, select.weight, split.split.key)
-    return measure(
+    measured = measure(
         _labels(found),
         found.predictions,
         task=found.task,
@@ -366,6 +369,8 @@ def evaluate(
         groups=found.groups,
         seed=context.seed,
     )
+    worth = importances(predictor, held, metric, label=select.label, weight=select.weight, seed=context.seed)
+    return replace(measured, importance=worth)
 
 
 @step(cache=False)

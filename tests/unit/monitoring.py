@@ -124,7 +124,7 @@ class World:
             "schema.json": CONTRACT.to_json(),
             "statistics.json": Statistics.of(profile).to_json(),
             "evaluation.json": an_evaluation(draw).to_json(),
-            "manifest.json": json.dumps({"classes": [False, True], "number": number}),
+            "manifest.json": json.dumps({"outputs": {"classes": [False, True]}, "number": number}),
         }
         files = {name: self.stores.blobs.put(text.encode()).digest for name, text in content.items()}
         made = Version(

@@ -4,8 +4,9 @@ has not enough data; however often, and whenever, it is asked."""
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.monitoring import DAY, FIRST, LOOP, World
@@ -15,6 +16,7 @@ from loopwright.core.version import CHAMPION
 from loopwright.monitor import spans
 from loopwright.monitor.declare import Monitor
 from loopwright.monitor.machine import Machine
+from loopwright.monitor.staleness import learned_until
 
 USUAL = Monitor(labels_within="3d")
 
@@ -224,6 +226,8 @@ def test_a_decline_is_told_once_for_a_champion_and_watched_anew_for_the_next(wor
     (told,) = world.events("DecayFound")
     assert (told["champion"], told["metric"]) == ("late v1", "error_share")
     assert told["number"] > told["limit"]
+    assert told["began_at"] == world.newest("quality", "decay").evidence["began_at"]
+    assert told["began_at"] < (FIRST + DAY).isoformat()  # it was bad from its first day
     assert world.newest("quality", "decay").level is Level.ALARMED
     world.add_version()
     world.route((CHAMPION, 2, 1.0))
@@ -297,6 +301,21 @@ def test_an_old_champion_and_old_labels_are_stale(tmp_path: Path) -> None:
     found = {what: world.newest("staleness", what) for what in ("champion", "labels")}
     assert {one.level for one in found.values()} == {Level.NOTICED}
     assert found["champion"].number == 3.5
+
+
+@pytest.mark.parametrize(
+    ("lineage", "expected"),
+    [
+        ({"split": {"bounds": ["2026-02-01T00:00:00", "2026-02-20T00:00:00"]}, "data": {"until": "2026-03-01"}}, 20),
+        ({"split": {"bounds": None}, "data": {"until": "2026-02-27"}}, 27),
+        ({"data": {"until": None}}, None),
+        ({}, None),
+    ],
+    ids=["split by time", "a span", "all rows", "nothing is known"],
+)
+def test_the_newest_training_data_have_an_age_where_it_is_known(lineage: dict[str, Any], expected: int | None) -> None:
+    found = learned_until(lineage)
+    assert found == (None if expected is None else datetime(2026, 2, expected, tzinfo=UTC))
 
 
 def test_shadows_are_heard_by_nobody(world: World) -> None:

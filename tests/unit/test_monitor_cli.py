@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -11,7 +12,8 @@ from click.testing import CliRunner
 from tests.unit.monitoring import LOOP, World
 
 from loopwright import system
-from loopwright.cli.monitor import findings, monitor
+from loopwright.cli.monitor import findings, in_order, monitor
+from loopwright.core.finding import Finding, Level
 from loopwright.errors import LoopwrightError, UsageError, VersionNotFound
 from loopwright.monitor.declare import Monitor
 
@@ -71,3 +73,15 @@ def test_now_looks_first(folder: Path) -> None:
     """By the clock of the machine, which is not that of the world: what is over since is empty."""
     told = json.loads(run(monitor, LOOP, "--project", str(folder), "--now", "--json"))
     assert told
+
+
+def test_of_inputs_that_moved_those_come_first_that_moved_by_much_and_matter() -> None:
+    def moved(subject: str, effect: float, importance: float | None) -> Finding:
+        at = datetime(2026, 3, 2, tzinfo=UTC)
+        return Finding(
+            loop=LOOP, monitor="skew", subject=subject, version=1, since=at, until=at, known_at=at, level=Level.ALARMED,
+            measure="effect", number=effect, limit=0.1, reason="it moved", evidence={"importance": importance},
+        )  # fmt: skip
+
+    found = [moved("a", 0.9, 0.1), moved("b", 0.3, 1.0), moved("c", 0.5, None), moved("all", 0.9, None)]
+    assert [one.subject for one in sorted(found, key=in_order)] == ["all", "c", "b", "a"]

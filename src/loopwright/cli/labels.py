@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
@@ -116,22 +117,26 @@ def coverage(
         header = ["VERSION", "ARM", "PREDICTIONS", "LABELLED", "WAITING", "MISSING", "SHARE"]
         click.echo(text.columns([_coverage_row(one) for one in found], header))
     if unknown:
-        click.echo(f"{text.counted(unknown, 'label')} of predictions that are not there: kept aside")
+        click.echo(f"{text.counted(unknown, 'label')} of predictions that are not there: kept until they are")
 
 
 def _history(opened: System, prediction: str) -> tuple[list[Label], str]:
     """What was told, and of what. Raises `PredictionNotFound` where nothing was, for it is not there."""
     import msgspec
 
-    from loopwright.predictions import aside, finding
+    from loopwright.predictions import aside, finding, journal
     from loopwright.predictions import labels as told_labels
 
     try:
         line = finding.find(opened.workspace, prediction)
     except PredictionNotFound:
-        if kept := aside.waiting(opened.workspace).get(prediction):
-            return [msgspec.json.decode(one, type=told_labels.Label) for one in kept], prediction
-        raise
+        kept = aside.waiting(opened.workspace).get(prediction, [])
+        early = [msgspec.json.decode(one, type=told_labels.Label) for one in kept]
+        for loop in journal.loops(opened.workspace / told_labels.FOLDER):
+            early += told_labels.history(opened.workspace, loop, prediction, None)
+        if not early:
+            raise
+        return early, f"{prediction}, which nobody predicted yet,"
     told = told_labels.history(opened.workspace, line["loop"], line["id"], line.get("key"))
     return told, f"{line['id']} of {line['loop']}"
 
@@ -139,15 +144,17 @@ def _history(opened: System, prediction: str) -> tuple[list[Label], str]:
 def _coverage(
     opened: System, loop: str, within: timedelta | None, outcome: str | None
 ) -> tuple[list[dict[str, Any]], int]:
-    """By version and arm, and how many labels are kept aside for predictions, of whatever loop, that are not there."""
+    """By version and arm, and how many labels are kept for predictions that are not there, of this loop or of none."""
     from loopwright.predictions import aside, finding, joining, journal
+    from loopwright.predictions import labels as told_labels
 
     if loop not in journal.loops(opened.workspace / journal.FOLDER):
         opened.stores.versions.get(loop, "newest")  # which refuses a loop that is not there
     joined = joining.joined(opened.workspace, loop, known_at=opened.clock.now(), within=within, outcome=outcome)
-    waiting = aside.waiting(opened.workspace)
-    known = finding.known(opened.workspace, waiting)
-    unknown = sum(len(lines) for prediction, lines in waiting.items() if prediction not in known)
+    early = Counter({prediction: len(lines) for prediction, lines in aside.waiting(opened.workspace).items()})
+    early.update(one.prediction_id for one in told_labels.told(opened.workspace, loop) if one.prediction_id)
+    known = finding.known(opened.workspace, early)
+    unknown = sum(count for prediction, count in early.items() if prediction not in known)
     return joining.coverage(joined).to_dicts(), unknown
 
 

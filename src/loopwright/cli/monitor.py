@@ -37,7 +37,10 @@ def monitor(
         at = _moment(window, "--window")
         found = _newest(opened, loop) if at is None else _of_window(opened, loop, at)
         _refuse_unknown(opened, loop, found)
-        _tell(loop, sorted(found, key=_place), as_json=as_json, is_history=False)
+        if at is not None and not found:
+            what = f"no window of {loop} that was looked at holds {window}"
+            raise UsageError(what, where="--window", fix=f"see which there are: lw findings {loop}")
+        _tell(loop, sorted(found, key=in_order), as_json=as_json, is_history=False)
 
 
 @words.command(words.root, "findings", example="lw findings flights --monitor drift --since 2013-06-01")
@@ -154,16 +157,26 @@ def _counted(found: Sequence[Finding]) -> str:
     return ", ".join(f"{count} {level.value}" for level, count in counts.items() if count)
 
 
-def _place(one: Finding) -> tuple[int, int, str, str, int]:
-    """What alarms first; then as people look."""
+def in_order(one: Finding) -> tuple[int, int, float, str, str, int]:
+    """What alarms first; then as people look, and of inputs that moved those first that moved by much and matter."""
     monitor = MONITORS.index(one.monitor) if one.monitor in MONITORS else len(MONITORS)
-    return _RANK[one.level], monitor, one.measure, one.subject, one.version or 0
+    return _RANK[one.level], monitor, -_weight(one), one.measure, one.subject, one.version or 0
+
+
+def _weight(one: Finding) -> float:
+    """Effect times importance; of an input whose importance is not known, as if it were the most important."""
+    if one.monitor not in ("skew", "drift") or one.number is None:
+        return 0.0
+    if one.subject == "all":
+        return float("inf")
+    importance = one.evidence.get("importance")
+    return one.number * (1.0 if importance is None else float(importance))
 
 
 def _row(one: Finding) -> list[str]:
     return [
         click.style(one.level.value, fg=_COLOURS[one.level]),
-        f"{one.until:%Y-%m-%d %H:%M}",
+        _minute(one.until),
         one.monitor,
         printable(one.subject),
         "" if one.version is None else f"v{one.version}",
@@ -179,7 +192,12 @@ def _number(value: float | None) -> str:
 
 
 def _window(one: Finding) -> str:
-    return f"{one.since:%Y-%m-%d %H:%M} to {one.until:%Y-%m-%d %H:%M}"
+    return f"{_minute(one.since)} to {_minute(one.until)}"
+
+
+def _minute(at: datetime) -> str:
+    """With its seconds only where a window begins or ends between two minutes."""
+    return text.moment(at) if at.second else f"{at:%Y-%m-%d %H:%M}"
 
 
 def _json(one: Finding) -> dict[str, Any]:

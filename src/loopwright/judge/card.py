@@ -49,6 +49,7 @@ def card(
             ("slice", "rows", "value", "interval"),
             _slices(evaluation),
         ),
+        _worth(evaluation),
         _section("Inputs", ("column", "kind", "may be missing", "seen"), [_input(one) for one in columns]),
         _section("Where it comes from", ("what", "value"), [(key, str(value)) for key, value in facts.items()]),
     ]
@@ -102,6 +103,17 @@ def _slices(evaluation: Evaluation) -> list[tuple[str, ...]]:
     ]
     rest = len(found) - _MOST_SLICES
     return found[:_MOST_SLICES] + ([(f"and {rest} more: see evaluation.json", "", "", "")] if rest > 0 else [])
+
+
+def _worth(evaluation: Evaluation) -> str:
+    found = evaluation.importance
+    if found is None:
+        return ""
+    title = f"What inputs are worth ({found.metric}, {found.rows:,} rows)"
+    rows = [(one.column, number(one.drop)) for one in found.columns[:_MOST_SLICES]]
+    rest = len(found.columns) - len(rows) + found.left_out
+    more = [(f"and {rest} more: {found.left_out} were not tried", "")] if rest else []
+    return _section(title, ("column", "worse without it by"), rows + more)
 
 
 def _input(column: Mapping[str, Any]) -> tuple[str, ...]:

@@ -65,6 +65,30 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Importance:
+    """How far the metric falls where an input's values are shuffled among the rows."""
+
+    column: str
+    drop: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Importances:
+    """Of a model's inputs, largest first, on so many rows."""
+
+    metric: str
+    rows: int
+    columns: tuple[Importance, ...]
+    left_out: int = 0
+    """Inputs that were not tried, for there are very many; or without which the metric has no value."""
+
+    def shares(self) -> dict[str, float]:
+        """Beside the input that matters most: 1 for that, 0 for one that does nothing. Empty where none matters."""
+        most = max((one.drop for one in self.columns), default=0.0)
+        return {one.column: max(one.drop, 0.0) / most for one in self.columns} if most > 0 else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """How good one model is on one set of rows."""
 
@@ -81,6 +105,8 @@ class Evaluation:
     metrics: tuple[Measured, ...]
     slices: tuple[Slice, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    importance: Importances | None = None
+    """None where it was not measured, as in older ones."""
     format: int = FORMAT
 
     def metric(self, name: str) -> Measured | None:
@@ -107,7 +133,8 @@ class Evaluation:
             Gap(**{**one, "columns": tuple(one["columns"]), "measured": Measured(**one["measured"])})
             for one in found["gaps"]
         ]
-        return cls(**{**found, "metrics": _each(found), "slices": tuple(with_slices), "gaps": tuple(gaps)})
+        told = {"metrics": _each(found), "slices": tuple(with_slices), "gaps": tuple(gaps)}
+        return cls(**{**found, **told, "importance": _importance(found.get("importance"))})
 
 
 class Outcome(Enum):
@@ -156,6 +183,12 @@ class Comparison:
         found = read_json(text, "comparison")
         each = tuple(Difference(**{**one, "outcome": Outcome(one["outcome"])}) for one in found["differences"])
         return cls(**{**found, "differences": each})
+
+
+def _importance(found: Mapping[str, Any] | None) -> Importances | None:
+    if found is None:
+        return None
+    return Importances(**{**found, "columns": tuple(Importance(**one) for one in found["columns"])})
 
 
 def _each(found: Mapping[str, Any]) -> tuple[Measured, ...]:

@@ -6,8 +6,8 @@ One detector a version: it alarms once, and stays so until another version is ch
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from loopwright.core.finding import Finding, Level
 from loopwright.evidence.detector import Detector
 from loopwright.monitor.labelled import Labelled, usual_rate
-from loopwright.monitor.view import View
+from loopwright.monitor.view import View, share_bounds
 from loopwright.monitor.watched import Known, moment
 
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -34,6 +34,15 @@ class Watch:
     alarmed_at: datetime | None = None
     recent: float | None = None
     """The share of errors among the labels that it was given last."""
+    moments: Mapping[str, str] = field(default_factory=dict)
+    """By how many labels came before: when the prediction after them was made. Of where a decline may have begun."""
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the predictions began that are wrong so often, most likely; None before the alarm."""
+        if self.alarmed_at is None or self.detector is None:
+            return None
+        return moment(self.moments.get(str(self.detector.began)))
 
     @classmethod
     def of(cls, known: Known, kept: Mapping[str, Any] | None) -> Watch:
@@ -41,8 +50,7 @@ class Watch:
         if kept is not None and kept["version"] == known.number:
             detector = None if kept["detector"] is None else Detector.from_dict(kept["detector"])
             return cls(**{**kept, "alarmed_at": moment(kept["alarmed_at"]), "detector": detector})
-        rate = usual_rate(known)
-        return cls(version=known.number, detector=None if rate is None else Detector.of(min(max(rate, 0.0), 0.99)))
+        return cls(version=known.number, detector=_detector(known))
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -51,6 +59,7 @@ class Watch:
             "errors": self.errors,
             "alarmed_at": None if self.alarmed_at is None else self.alarmed_at.isoformat(),
             "recent": self.recent,
+            "moments": dict(self.moments),
         }
 
     def fed(self, told: Sequence[tuple[Labelled, Mask]], now: datetime) -> Watch:
@@ -63,10 +72,34 @@ class Watch:
         seen = replace(self, errors=self.errors + float(errors.sum()), recent=float(errors.mean()))
         if self.detector is None or self.alarmed_at is not None:
             return seen
-        ordered: Any = errors[np.argsort(moments, kind="stable")]
-        first = self.detector.first_alarm(ordered)
-        detector = self.detector.update(ordered if first is None else ordered[:first])
-        return replace(seen, detector=detector, alarmed_at=now if first is not None else None)
+        order = np.argsort(moments, kind="stable")
+        asked = np.concatenate([one.asked[is_new] for one, is_new in mine])[order]
+        first = self.detector.first_alarm(errors[order])
+        detector = self.detector.update(errors[order][:first])
+        began = _moments(self.moments, detector, self.detector.labels, asked)
+        return replace(seen, detector=detector, moments=began, alarmed_at=now if first is not None else None)
+
+
+def _detector(known: Known) -> Detector | None:
+    """For as many errors as the rows that it was judged on leave open: what was rare there by luck alarms nobody."""
+    rate = usual_rate(known)
+    if rate is None or known.judged is None:
+        return None
+    rows = known.judged.rows
+    _, most = share_bounds(round(min(max(rate, 0.0), 1.0) * rows), rows)
+    return Detector.of(min(most, 0.99))
+
+
+def _moments(known: Mapping[str, str], detector: Detector, before: int, asked: Any) -> dict[str, str]:
+    """What is kept of those known, and of the predictions whose labels came after so many."""
+    wanted = set(detector.starts)
+    new = {str(before + at): _text(one) for at, one in enumerate(asked) if before + at in wanted}
+    return {str(one): found for one in sorted(wanted) if (found := known.get(str(one)) or new.get(str(one)))}
+
+
+def _text(asked: Any) -> str:
+    found: datetime = asked.astype("datetime64[us]").item().replace(tzinfo=UTC)
+    return found.isoformat()
 
 
 def decay(view: View, watch: Watch) -> Iterator[Finding]:
@@ -86,7 +119,8 @@ def _said(watch: Watch) -> tuple[Level, str]:
     newest = f"{watch.recent or 0:.1%} of the newest answers are wrong, {found.rate:.1%} are tolerated"
     if watch.alarmed_at is not None:
         when = f"found {watch.alarmed_at:%Y-%m-%d %H:%M}"
-        return Level.ALARMED, f"the champion became worse, by {found.labels:,} labels: {newest}; {when}"
+        began = "" if watch.began_at is None else f", and began about {watch.began_at:%Y-%m-%d %H:%M}"
+        return Level.ALARMED, f"the champion became worse, by {found.labels:,} labels: {newest}; {when}{began}"
     if found.labels < _LEAST:
         return Level.UNKNOWN, f"not enough data: {_LEAST - found.labels} more labels are needed"
     return Level.FINE, f"no decline in {found.labels:,} labels: {newest}"
@@ -94,7 +128,8 @@ def _said(watch: Watch) -> tuple[Level, str]:
 
 def _evidence(watch: Watch, found: Detector) -> dict[str, Any]:
     return {"labels": found.labels, "log_statistic": found.log_statistic, "run_length": found.run_length,
-            "alarmed_at": None if watch.alarmed_at is None else watch.alarmed_at.isoformat()}  # fmt: skip
+            "alarmed_at": None if watch.alarmed_at is None else watch.alarmed_at.isoformat(),
+            "began_at": None if watch.began_at is None else watch.began_at.isoformat()}  # fmt: skip
 
 
 def event(view: View, watch: Watch, known: Known) -> tuple[str, str, dict[str, Any]]:
@@ -109,5 +144,6 @@ def event(view: View, watch: Watch, known: Known) -> tuple[str, str, dict[str, A
         "limit": watch.detector.rate,
         "labels": watch.detector.labels,
         "log_statistic": watch.detector.log_statistic,
+        "began_at": None if watch.began_at is None else watch.began_at.isoformat(),
     }
     return "DecayFound", f"loop:{view.watched.loop}", told

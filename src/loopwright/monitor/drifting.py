@@ -17,6 +17,7 @@ from loopwright.data.schema import Schema
 from loopwright.data.skew import skew
 from loopwright.monitor.view import View
 
+_OF_INPUTS = ("skew", "drift")
 _LEVELS = {
     Standing.DRIFTED: Level.ALARMED,
     Standing.SUSPECTED: Level.NOTICED,
@@ -100,10 +101,12 @@ def _told(
     view: View, monitor: str, found: Drift, reference: str, version: int | None, **more: Any
 ) -> Iterator[Finding]:
     """A finding a column, and one for all of them: the worst."""
+    worth = view.worth if monitor in _OF_INPUTS else {}
     for column in found.columns:
         yield view.found(
             monitor, column.name, _LEVELS[column.standing], _reason(column, found), measure="effect",
-            number=column.effect, limit=max(column.floor, column.noise), version=version, **_evidence(column, found),
+            number=column.effect, limit=max(column.floor, column.noise), version=version,
+            importance=worth.get(column.name), **_evidence(column, found),
         )  # fmt: skip
     first = found.columns[0] if found.columns else None
     told = f"against {reference}: {str(found).partition(chr(10))[0]}{_more(found)}"

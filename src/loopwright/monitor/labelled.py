@@ -16,7 +16,7 @@ from loopwright.monitor.looking import text_of
 from loopwright.monitor.watched import Known
 
 _COUNTS = ("rows", "labelled", "waiting", "missing", "strange")
-_ARRAYS = ("labels", "predictions", "wrong", "told")
+_ARRAYS = ("labels", "predictions", "wrong", "told", "asked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Labelled:
     """`(rows,)`: 1 where what was said is not what came true, or is further from it than half of the held-out rows."""
     told: np.ndarray[Any, Any]
     """`(rows,)`: when each label was, in UTC."""
+    asked: np.ndarray[Any, Any]
+    """`(rows,)`: when each prediction was made, in UTC."""
     columns: pl.DataFrame
     """Of the same rows, what slices are cut by."""
 
@@ -80,6 +82,7 @@ def labelled(found: pl.DataFrame, known: Known) -> Labelled:
         predictions=predictions,
         wrong=_wrong(kept, labels, predictions, known),
         told=kept["labelled_at"].dt.replace_time_zone(None).to_numpy(),
+        asked=kept["at"].dt.replace_time_zone(None).to_numpy(),
         columns=rows,
     )
 

@@ -7,41 +7,32 @@ same. Shadows are left out: nobody heard them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
-from itertools import islice
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from loopwright.core.clock import moment_of
 from loopwright.data.schema import Schema
-from loopwright.errors import StoreUnavailable
 from loopwright.monitor.windows import Window
-from loopwright.predictions import columnar, delta, journal, layout
+from loopwright.predictions import columnar, delta, journal, layout, quick
 from loopwright.predictions.batch import expected
+from loopwright.predictions.blocks import Glance, decoded, texts
 from loopwright.predictions.journal import Line
 from loopwright.predictions.layout import Kinds
+from loopwright.predictions.pages import is_text
 
 PROFILED = (
     *("at", "version", "arm", "layout", "latency_ms"),
     *("row_*", "label", "label:*", "value", "value:*", "probability_*"),
 )
 """Columns that the monitors of inputs and answers need."""
-_READ = (*PROFILED, "shadow", "journal")
-_ROWS = 65_536
-_LINES = 16_384
-
-
-class _Glance(msgspec.Struct, frozen=True):
-    at: datetime
-    shadow: bool = False
 
 
 def pieces(workspace: Path, loop: str, window: Window, kinds: Kinds) -> Iterator[pa.Table]:
@@ -49,7 +40,8 @@ def pieces(workspace: Path, loop: str, window: Window, kinds: Kinds) -> Iterator
     root, read = workspace / journal.FOLDER, set[str]()
     yield from _of_journals(root, loop, window, kinds, read)
     yield from _of_columns(root, loop, window, read)
-    for table in _of_table(root, loop, window, read):
+    span: Any = {"since": window.since, "until": window.until, "left_out": read}
+    for table in delta.tables(root, loop, **span, columns=PROFILED, coded=("*",)):
         yield from _by_layout(table)
 
 
@@ -59,20 +51,24 @@ def _of_journals(root: Path, loop: str, window: Window, kinds: Kinds, read: set[
             read.add(file.name)
             if not _may_hold(file, window):
                 continue
-            lines = _lines(opened, window)
-            while some := list(islice(lines, _LINES)):
-                made = [layout.assemble([piece]) for piece in layout.of_lines(some, file.name, kinds)]
-                for table in made:
-                    yield from _by_layout(table)
+            for wanted in texts(opened, partial(_is_wanted, window=window)):
+                for piece in _columns(wanted, file.name, kinds):
+                    yield from _by_layout(layout.assemble([piece]))
 
 
-def _lines(opened: Any, window: Window) -> Iterator[Line]:
-    glance, decoder = msgspec.json.Decoder(_Glance), msgspec.json.Decoder(Line)
-    for text in opened:
-        with suppress(msgspec.MsgspecError):  # torn by a power cut
-            seen = glance.decode(text)
-            if not seen.shadow and window.since <= seen.at < window.until:
-                yield decoder.decode(text)
+def _columns(wanted: Sequence[tuple[bytes, Glance]], file: str, kinds: Kinds) -> Iterator[layout.Piece]:
+    """Version by version; as they are, where they cannot be read quickly."""
+    by_version: dict[int, list[bytes]] = {}
+    for line, seen in wanted:
+        by_version.setdefault(seen.version, []).append(line)
+    for version, lines in by_version.items():
+        piece = quick.columns(lines, kinds(version))
+        whole = () if piece else layout.of_lines(decoded(lines, msgspec.json.Decoder(Line)), file, kinds)
+        yield from (piece,) if piece else whole
+
+
+def _is_wanted(seen: Glance, window: Window) -> bool:
+    return not seen.shadow and window.since <= seen.at < window.until
 
 
 def _may_hold(file: Path, window: Window) -> bool:
@@ -87,57 +83,6 @@ def _of_columns(root: Path, loop: str, window: Window, read: set[str]) -> Iterat
                 read.add(file.name)
                 if found is not None and not found[0].shadow and window.since <= found[0].at < window.until:
                     yield from _by_layout(layout.assemble([layout.of_columns(*found, file.name)]))
-
-
-def _of_table(root: Path, loop: str, window: Window, left_out: set[str]) -> Iterator[pa.Table]:
-    """Page by page, and texts as the codes that they are kept as: a tenth of the time and the memory of a dataset."""
-    table = delta.opened(root, loop)
-    days = window.since.astimezone(UTC).date().isoformat(), window.until.astimezone(UTC).date().isoformat()
-    for part in [] if table is None else delta.parts(root, loop, table):
-        if not days[0] <= part.day <= days[1]:
-            continue
-        try:
-            for batch in _batches(part.path, window):
-                yield from _within(batch, window, left_out)
-        except FileNotFoundError:
-            raise StoreUnavailable(
-                "predictions were erased or joined while they were read", where=str(part.path), fix="read them again"
-            ) from None
-
-
-def _batches(path: Path, window: Window) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        groups = [at for at in range(file.num_row_groups) if _meets(file.metadata.row_group(at), window)]
-    names = [name for name in schema.names if any(fnmatchcase(name, wanted) for wanted in _READ)]
-    texts = [name for name in names if _is_text(schema.field(name).type)]
-    with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
-        yield from file.iter_batches(_ROWS, row_groups=groups, columns=names, use_threads=False)
-
-
-def _meets(group: Any, window: Window) -> bool:
-    """By what the file says of the moments in it."""
-    columns = (group.column(at) for at in range(group.num_columns))
-    told = next((one.statistics for one in columns if one.path_in_schema == "at"), None)
-    if told is None or not told.has_min_max:
-        return True
-    return bool(told.min < window.until and told.max >= window.since)
-
-
-def _within(batch: pa.RecordBatch, window: Window, left_out: set[str]) -> Iterator[pa.Table]:
-    since, until = (pa.scalar(one.astimezone(UTC), pa.timestamp("us", "UTC")) for one in (window.since, window.until))
-    at = batch.column("at")
-    wanted = pc.and_(pc.and_(pc.greater_equal(at, since), pc.less(at, until)), pc.invert(batch.column("shadow")))
-    if left_out:
-        names = batch.column("journal").cast(pa.string())
-        wanted = pc.and_(wanted, pc.invert(pc.is_in(names, pa.array(sorted(left_out), pa.string()))))
-    count = pc.sum(wanted).as_py() or 0
-    if count:
-        yield pa.Table.from_batches([batch if count == batch.num_rows else batch.filter(wanted)])
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _by_layout(table: pa.Table) -> Iterator[pa.Table]:
@@ -194,9 +139,9 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array | None:
     """None for what is no such value."""
     given = array.type
-    if pa.types.is_dictionary(given) and pa.types.is_string(kind) and _is_text(given.value_type):
+    if pa.types.is_dictionary(given) and pa.types.is_string(kind) and is_text(given.value_type):
         return array
-    if pa.types.is_null(given) or (_is_text(given) and pa.types.is_string(kind)):
+    if pa.types.is_null(given) or (is_text(given) and pa.types.is_string(kind)):
         return array.cast(kind)
     if pa.types.is_integer(given) and pa.types.is_floating(kind):
         return array.cast(kind, safe=False)
@@ -226,7 +171,7 @@ def _has_later(file: Path, since: datetime) -> bool:
         with suppress(FileNotFoundError):
             return any(found is not None and found[0].at >= since for found in columnar.batches(file))
         return False
-    glance = msgspec.json.Decoder(_Glance)
+    glance = msgspec.json.Decoder(Glance)
     for text in journal.last_lines(file, 1):
         with suppress(msgspec.MsgspecError):
             return glance.decode(text).at >= since

@@ -18,7 +18,7 @@ from loopwright.core.event import Cause
 from loopwright.core.progress import Progress
 from loopwright.core.stores import Stores
 from loopwright.core.version import Route
-from loopwright.errors import Conflict, LoopwrightError, StoreUnavailable
+from loopwright.errors import Conflict, LoopwrightError
 from loopwright.monitor import machine, spans
 from loopwright.monitor.closing import Closed, Watching, again, close
 from loopwright.monitor.machine import Machine
@@ -27,6 +27,7 @@ from loopwright.monitor.pieces import first_moment
 from loopwright.monitor.state import State
 from loopwright.monitor.watched import Bundles, Watched
 from loopwright.monitor.windows import closed, due_again, window_of
+from loopwright.reconciler import Troubles
 
 _logger = logging.getLogger(__name__)
 PREFIX = "monitor:"
@@ -53,8 +54,7 @@ class Monitors:
         self._machine = None if look_at_machine is None else partial(look_at_machine, workspace)
         self._bundles = Bundles(stores)
         self._joiners: dict[str, Any] = {}
-        self._failed: dict[str, tuple[str, int]] = {}
-        """By loop: how it failed last, and how often in a row."""
+        self._troubles = Troubles(self.name, stores.events, clock, actor)
 
     def reconcile(self) -> int:
         """Close what is over, tell again what is due: how many windows were. Three queries where nothing is."""
@@ -66,11 +66,11 @@ class Monitors:
                 watched = Watched.of(route, deployments.get(route.loop))
                 name = f"{PREFIX}{route.loop}"
                 done += self._of(watched, known.get(name, Progress(name=name, value={})))
-                self._failed.pop(route.loop, None)
+                self._troubles.well(route.loop)
             except Conflict:  # somebody else did it: read again next time
                 continue
             except LoopwrightError as error:
-                self._tell_failure(route.loop, error)
+                self._troubles.failed(route.loop, error)
         return done
 
     def _of(self, watched: Watched, progress: Progress) -> int:
@@ -132,15 +132,3 @@ class Monitors:
         cause = Cause(actor=self._actor, at=self._clock.now(), reason=reason)
         further = replace(progress, value=found.state.to_dict())
         return self._stores.progress.put(further, cause, findings=found.findings, events=found.events)
-
-    def _tell_failure(self, loop: str, error: LoopwrightError) -> None:
-        """Once, of whatever keeps a loop from being looked at; of what may be over soon, when it was so twice."""
-        what, times = self._failed.get(loop, ("", 0))
-        times = times + 1 if what == error.what else 1
-        self._failed[loop] = (error.what, times)
-        if times != (2 if isinstance(error, StoreUnavailable) else 1):
-            return
-        _logger.warning("the windows of %s cannot be looked at: %s", loop, error.what)
-        told = {"reconciler": self.name, "kind": type(error).__name__, "reason": error.what}
-        cause = Cause(actor=self._actor, at=self._clock.now(), reason=error.what)
-        self._stores.events.add("ReconcilerFailed", f"loop:{loop}", cause, told)

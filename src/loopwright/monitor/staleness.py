@@ -1,9 +1,11 @@
-"""How old the champion is, and how long ago the newest label came."""
+"""How old the champion is, and the newest rows that it learned from; and how long ago the newest label came."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from loopwright.core.finding import Finding, Level
 from loopwright.monitor.view import View
@@ -19,11 +21,26 @@ def staleness(view: View, newest_label: datetime | None) -> Iterator[Finding]:
     else:
         made = champion.version.created_at
         yield _aged(view, "champion", champion.version.name, made, monitor.champion_within, champion.number)
+        learned = learned_until(champion.version.lineage)
+        if learned is not None:
+            what = f"the newest of what {champion.version.name} learned from"
+            yield _aged(view, "training", what, learned, None, champion.number)
     if newest_label is None:
         level = Level.UNKNOWN if monitor.data_within is None else Level.NOTICED
         yield view.found(_NAME, "labels", level, "not enough data: no label came yet", measure="age_days")
     else:
         yield _aged(view, "labels", "the newest label", newest_label, monitor.data_within, None)
+
+
+def learned_until(lineage: Mapping[str, Any]) -> datetime | None:
+    """What a version learned from lies before it: where its held-out rows begin, or where its span ended. None where
+    neither is known, for its rows were not split by time, and all were taken."""
+    split, data = lineage.get("split") or {}, lineage.get("data") or {}
+    bounds = split.get("bounds") or [data.get("until")]
+    with suppress(TypeError, ValueError):
+        found = datetime.fromisoformat(bounds[-1])
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return None
 
 
 def _aged(

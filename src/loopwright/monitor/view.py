@@ -38,6 +38,12 @@ class View:
     before: tuple[Span, ...] = ()
     """The windows before that had rows, oldest first; two at most."""
 
+    @property
+    def worth(self) -> Mapping[str, float]:
+        """Of the champion's inputs, beside the one that matters most; empty where its bundle does not say."""
+        judged = None if self.champion is None else self.champion.judged
+        return {} if judged is None or judged.importance is None else judged.importance.shares()
+
     def found(
         self,
         monitor: str,

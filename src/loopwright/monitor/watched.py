@@ -120,7 +120,7 @@ class Bundles:
         return Known(
             version=version,
             task=Task(version.task),
-            classes=tuple(class_text(one) for one in manifest.get("classes") or ()),
+            classes=tuple(class_text(one) for one in (manifest.get("outputs") or {}).get("classes") or ()),
             contract=inputs.seen(contract),
             training=None if statistics is None else statistics.profile(),
             judged=self._judged(version),

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from functools import reduce
 from operator import and_
 from pathlib import Path
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 FOLDER = "table"
-_BATCH_ROWS = 32_768
+_CONDITIONAL = ("at", "version", "shadow", "journal")
+"""The columns by which rows of a span are told from others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +110,10 @@ def tables(
     shadows: bool = False,
     left_out: Collection[str] = (),
     columns: Sequence[str] | None = None,
+    coded: Sequence[str] = (),
 ) -> Iterator[pa.Table]:
-    """The rows of a span, piece by piece, but those that came from the journal files `left_out`.
+    """The rows of a span, piece by piece, but those that came from the journal files `left_out`; the texts
+    `coded` as codes.
 
     Raises `StoreUnavailable` when rows were erased meanwhile.
     """
@@ -121,10 +123,12 @@ def tables(
     wanted = [part for part in parts(root, loop, table) if _meets(part, since, until)]
     condition = _condition(since, until, versions, left_out, shadows=shadows)
     for part in wanted:
-        yield from _read(part, condition, columns)
+        yield from _read(
+            part, columns=columns, condition=condition, needs=_CONDITIONAL, since=since, until=until, coded=coded
+        )
 
 
-def with_ids(root: Path, loop: str, ids: Collection[str]) -> Iterator[pa.Table]:
+def with_ids(root: Path, loop: str, ids: Collection[str], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The rows of these predictions, shadows included."""
     table = opened(root, loop)
     if table is None or not ids:
@@ -132,7 +136,7 @@ def with_ids(root: Path, loop: str, ids: Collection[str]) -> Iterator[pa.Table]:
     first, last = min(ids), max(ids)
     for part in parts(root, loop, table):
         if part.least <= last and (part.most is None or part.most >= first):
-            yield from _read(part, _is_one_of("id", ids), None)
+            yield from _read(part, columns=columns, condition=_is_one_of("id", ids), needs=("id",))
 
 
 def of_journals(
@@ -145,7 +149,7 @@ def of_journals(
     first, last = min(names), max(names)
     for part in parts(root, loop, table):
         if part.journals is None or (part.journals[0] <= last and part.journals[1] >= first):
-            yield from _read(part, _is_one_of("journal", names), columns)
+            yield from _read(part, columns=columns, condition=_is_one_of("journal", names), needs=("journal",))
 
 
 def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:
@@ -153,7 +157,7 @@ def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:
     table = opened(root, loop)
     new = [] if table is None else [part for part in parts(root, loop, table) if part.path not in seen]
     for part in new:
-        yield from _read(part, None, ["layout", "key_*"])
+        yield from _read(part, columns=["layout", "key_*"])
         seen.add(part.path)
 
 
@@ -171,7 +175,7 @@ def newest(root: Path, loop: str, limit: int, *, left_out: Collection[str] = ())
     for part in sorted(parts(root, loop, table), key=lambda part: part.most or "~", reverse=True):
         if len(requests) == limit and part.most is not None and part.most[:26] < requests[-1]:
             break
-        for one in _read(part, condition, None):
+        for one in _read(part, condition=condition):
             found.append(_last(one, limit))
             requests = sorted([*requests, *(name[:26] for name in found[-1]["id"].to_pylist())], reverse=True)[:limit]
     return found
@@ -192,31 +196,16 @@ def _last(table: pa.Table, limit: int) -> pa.Table:
     return table.take(order_of[:limit])
 
 
-def _read(part: Part, condition: Any, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-    """With the partition's column, which is no part of the file."""
-    import pyarrow as pa
-    import pyarrow.dataset as dataset
-    import pyarrow.parquet as parquet
+def _read(part: Part, **asked: Any) -> Iterator[pa.Table]:
+    """What is asked for of one file, as `pages.Asked` has it."""
+    from loopwright.predictions.pages import Asked, pages
 
     try:
-        schema = pa.schema([_plain(field) for field in parquet.read_schema(part.path)])
-        read = dataset.dataset(part.path, schema, format="parquet", partitioning=None)
-        names = None if columns is None else [name for name in read.schema.names if _is_among(name, columns)]
-        for batch in read.to_batches(columns=names, filter=condition, batch_size=_BATCH_ROWS, use_threads=False):
-            if batch.num_rows:
-                yield pa.Table.from_batches([batch])
+        yield from pages(part.path, Asked(**asked))
     except FileNotFoundError:
         raise StoreUnavailable(
             "predictions were erased or joined while they were read", where=str(part.path), fix="read them again"
         ) from None
-
-
-def _plain(field: pa.Field) -> pa.Field:
-    """Deltalake says that texts it has written again are views, for which Arrow has no filter."""
-    import pyarrow as pa
-
-    is_text = pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type)
-    return field.with_type(pa.string()) if is_text else field
 
 
 def _is_one_of(column: str, values: Collection[str]) -> Any:
@@ -226,10 +215,6 @@ def _is_one_of(column: str, values: Collection[str]) -> Any:
     import pyarrow.compute as pc
 
     return pc.field(column).cast(pa.string()).isin(pa.array(sorted(values), pa.string()))
-
-
-def _is_among(name: str, columns: Sequence[str]) -> bool:
-    return any(fnmatchcase(name, column) for column in columns)
 
 
 def _condition(

@@ -1,6 +1,6 @@
 """Labels of a loop as frames, piece by piece, in the order of writing: many at once, and later only what was added.
 
-Values stay JSON until it is known which of them are wanted, and so do moments: of a million labels a window has few.
+Values stay JSON until it is known which of them are wanted: of a million labels a window has few.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from loopwright.predictions.labels import Scalar, key_text
 SCHEMA = {
     "number": pl.Int64(),
     "label": pl.String(),
-    "at": pl.String(),
-    "true_at": pl.String(),
-    "origin": pl.String(),
+    "at": pl.Datetime("us", "UTC"),
+    "true_at": pl.Datetime("us", "UTC"),
+    "origin": pl.Categorical(),
     "prediction_id": pl.String(),
-    "outcome": pl.String(),
-    "columns": pl.String(),
+    "outcome": pl.Categorical(),
+    "columns": pl.Categorical(),
     "key": pl.String(),
 }
 """`label` is JSON, `number` the place among all that were told, `columns` the key's columns as a list in JSON, `key`
 its values as `key_text` has them."""
-_BLOCK_BYTES = 8 << 20
+_MOMENTS = ("at", "true_at")
+_BLOCK_BYTES = 4 << 20
 _NO_SCALAR = (b"[", b"{", b"n")
 
 
@@ -111,7 +112,16 @@ class LabelFrames:
             "columns": columns,
             "key": texts,
         }
-        return pl.DataFrame(made, schema=SCHEMA).filter(pl.col("label").is_not_null())
+        plain = {name: pl.String() if name in _MOMENTS else kind for name, kind in SCHEMA.items()}
+        frame = pl.DataFrame(made, schema=plain).filter(pl.col("label").is_not_null())
+        return frame.with_columns(_moment(name) for name in _MOMENTS)
+
+
+def _moment(name: str) -> pl.Expr:
+    """Lines are written in UTC; what another hand wrote in another zone is read, too."""
+    quick = pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
+    slow = pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
+    return pl.coalesce(quick.dt.replace_time_zone("UTC"), slow).cast(SCHEMA[name]).alias(name)
 
 
 def _named(keys: list[dict[str, Scalar] | None]) -> tuple[list[str | None], list[str | None]]:

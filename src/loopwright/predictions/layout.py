@@ -113,7 +113,7 @@ def of_columns(facts: columnar.Facts, first: int, batch: pa.RecordBatch, file: s
     fixed = {name: _repeated(value, count, _FIXED.field(name).type) for name, value in same.items()}
     fixed["id"] = pc.binary_join_element_wise(_repeated(facts.ulid, count, pa.string()), numbers, ".")
     named = zip(columnar.parts(batch.schema.names), batch.columns, strict=True)
-    return Piece(fixed, [_typed(part, name, array) for (part, name), array in named])
+    return Piece(fixed, [typed(part, name, array) for (part, name), array in named])
 
 
 def assemble(pieces: Iterable[Piece], schema: pa.Schema | None = None) -> pa.Table:
@@ -150,6 +150,16 @@ def keys(table: pa.Table) -> Iterator[dict[str, Any]]:
         columns = json.loads(layout).get("key")
         if columns:
             yield from filter(None, _mappings(table.filter(pc.equal(table["layout"], layout)), columns))
+
+
+def by_layout(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Its rows by their layout, which may be coded."""
+    column = table["layout"].combine_chunks()
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    found = pc.unique(coded.indices).to_pylist()
+    for code in found:
+        part = table if len(found) == 1 else table.filter(pc.equal(coded.indices, code))
+        yield coded.dictionary[code].as_py(), part
 
 
 def _lines(table: pa.Table, layout: Mapping[str, Any]) -> Iterator[Line]:
@@ -269,8 +279,11 @@ def _fixed(lines: Sequence[Line], file: str) -> dict[str, pa.Array]:
             for name in (*_FACTS, "latency_ms") if name != "at"}  # fmt: skip
     moments = [_made_at(line) for line in lines]
     made["at"] = pa.array(moments, _FIXED.field("at").type)
-    days = pa.array([_day(at) for at in moments], pa.string())
-    return {**made, "day": days, "journal": _repeated(file, len(lines), pa.string())}
+    return {
+        **made,
+        "day": made["at"].cast(pa.date32()).cast(pa.string()),
+        "journal": _repeated(file, len(lines), pa.string()),
+    }
 
 
 def _made_at(line: Line) -> datetime:
@@ -338,7 +351,7 @@ def _moment(value: str) -> datetime:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)  # or an overflow: it stays text
 
 
-def _typed(part: str, name: str, array: pa.Array) -> Cell:
+def typed(part: str, name: str, array: pa.Array) -> Cell:
     """A column of whatever type Arrow has, in one of ours."""
     given = array.type
     if pa.types.is_null(given):

@@ -17,21 +17,20 @@ from urllib.parse import unquote
 import msgspec
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from loopwright.predictions import columnar, delta, journal, layout
+from loopwright.predictions import columnar, delta, finding, journal, layout
+from loopwright.predictions.blocks import Glance, Rowless, blocks
 from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import plain
 
 FIXED = ("id", "at", "version", "arm", "shadow", "unit")
 _PARTS = {"row": "row", "key": "key", "probability": "probabilities"}
 """How parts are called in the table, and in a frame."""
-_PIECE_LINES = 16_384
 _SPLIT = "\0"
 """Between part and name of a column, until it is put into its struct."""
 _JSON = "\0json"
 """What the name of a column ends with whose values are JSON, for they are of several kinds."""
-Wanted: TypeAlias = Callable[[Line], bool]
+Wanted: TypeAlias = Callable[[Glance], bool]
 
 
 def flat(
@@ -49,18 +48,38 @@ def flat(
     root = workspace / journal.FOLDER
     read = set[str]()
 
-    def is_wanted(line: Line) -> bool:
+    def is_wanted(line: Glance) -> bool:
         is_within = (since is None or line.at >= since) and (until is None or line.at < until)
         return is_within and (shadows or not line.shadow) and (versions is None or line.version in versions)
 
-    frames = [one for table in _of_journal(root, loop, is_wanted, read) for one in _of(table, columns)]
+    decoder = msgspec.json.Decoder(Line if columns is None or columns else Rowless)
+    frames = [one for table in _of_journal(root, loop, is_wanted, decoder, read) for one in _of(table, columns)]
     for table in _of_columns(root, loop, read):
         frames += [_within(one, since, until, versions, shadows=shadows) for one in _of(table, columns)]
     span: Any = {"since": since, "until": until, "versions": versions, "shadows": shadows, "left_out": read}
-    for table in delta.tables(root, loop, **span, columns=_stored(root, loop, columns)):
+    for table in delta.tables(root, loop, **span, columns=_stored(root, loop, columns), coded=("layout",)):
         frames += _of(table, columns)
     order = [pl.col("id").str.slice(0, 26), pl.col("id").str.slice(27).cast(pl.Int64)]
     return _together(frames).sort(order, maintain_order=True)
+
+
+def with_ids(workspace: Path, loop: str, ids: Collection[str]) -> pl.DataFrame:
+    """As `flat` without rows, of these predictions alone: of files of lines those are looked for, of the table the
+    parts that have some. In no order."""
+    root = workspace / journal.FOLDER
+    places = sorted(place for one in ids if (place := finding.parse(one)) is not None)
+    decoder = msgspec.json.Decoder(Rowless)
+    lines = [decoder.decode(line) for line in finding.lines_with(root, loop, places)]
+    frames = [*_of(layout.assemble(layout.of_lines(lines, "", _no_kinds)), ())] if lines else []
+    requests, is_one = {place[0] for place in places}, pl.col("id").is_in(list(ids)) & ~pl.col("shadow")
+    for file in journal.column_files(root, loop):
+        with suppress(FileNotFoundError):
+            for found in columnar.batches(file):
+                if found is not None and found[0].ulid in requests:
+                    frames += _of(layout.assemble([layout.of_columns(*found, file.name)]), ())
+    for table in delta.with_ids(root, loop, ids, _stored(root, loop, ())):
+        frames += _of(table, ())
+    return _together(frames).filter(is_one).unique("id")
 
 
 def structured(frame: pl.DataFrame) -> pl.DataFrame:
@@ -127,21 +146,15 @@ def _stored(root: Path, loop: str, columns: Collection[str] | None) -> list[str]
     return [*always, *(name for name in rows if unquote(name[4:].partition(":")[0]) in columns)]
 
 
-def _of_journal(root: Path, loop: str, is_wanted: Wanted, read: set[str]) -> Iterator[pa.Table]:
+def _of_journal(
+    root: Path, loop: str, is_wanted: Wanted, decoder: msgspec.json.Decoder[Any], read: set[str]
+) -> Iterator[pa.Table]:
     """Of every file that is still there; the others are in the table."""
-    decoder = msgspec.json.Decoder(Line)
     for file in journal.files(root, loop):
         with suppress(FileNotFoundError), file.open("rb") as opened:
             read.add(file.name)
-            lines = list[Line]()
-            for text in opened:
-                with suppress(msgspec.MsgspecError):  # torn by a power cut
-                    line = decoder.decode(text)
-                    lines += [line] if is_wanted(line) else []
-                if len(lines) == _PIECE_LINES:
-                    yield layout.assemble(layout.of_lines(lines, file.name, _no_kinds))
-                    lines = []
-            yield layout.assemble(layout.of_lines(lines, file.name, _no_kinds))
+            for lines in blocks(opened, is_wanted, decoder):
+                yield layout.assemble(layout.of_lines(lines, file.name, _no_kinds))
 
 
 def _of_columns(root: Path, loop: str, read: set[str]) -> Iterator[pa.Table]:
@@ -177,8 +190,7 @@ def _within(
 
 def _of(table: pa.Table, columns: Collection[str] | None) -> Iterator[pl.DataFrame]:
     """A frame for each layout of its rows."""
-    for told in pc.unique(table["layout"]).to_pylist():
-        part = table if len(pc.unique(table["layout"])) == 1 else table.filter(pc.equal(table["layout"], told))
+    for told, part in layout.by_layout(table):
         names: dict[str, str | None] = {name: name for name in FIXED}
         found = json.loads(told)
         for kind, called in _PARTS.items():
