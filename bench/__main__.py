@@ -34,7 +34,13 @@ from bench import (
 from bench.environment import PEERS, work_folder
 from bench.figure import Section, show
 
-_ASKING: Mapping[str, Any] = {"steps": steps, "statistics": statistics, "drift": drift, "serving": serving}
+_ASKING: Mapping[str, Any] = {
+    "steps": steps,
+    "statistics": statistics,
+    "drift": drift,
+    "streams": streams,
+    "serving": serving,
+}
 """Sections that ask peers, each its own."""
 _TOLD = ("polars", "pyarrow", "deltalake", "sqlalchemy", "click")
 
@@ -52,7 +58,7 @@ def main() -> None:
         "statistics": partial(statistics.measure, min(asked.rounds, 5), peers=asks["statistics"]),
         "drift": partial(drift.measure, min(asked.rounds, 5), peers=asks["drift"]),
         "release": release.measure,
-        "streams": streams.measure,
+        "streams": partial(streams.measure, peers=asks["streams"]),
         "monitoring": partial(monitoring.measure, min(asked.rounds, 3)),
         "serving": partial(serving.measure, min(asked.rounds, 3), peers=asks["serving"]),
         "tables": partial(tables.measure, min(asked.rounds, 3), rows=asked.rows),

@@ -60,11 +60,12 @@ def agrawal(draw: np.random.Generator, rows: int = ROWS) -> Stream:
     return x, np.choose(_concept(rows), decided).astype(np.int8)
 
 
-def hyperplane(draw: np.random.Generator, rows: int = ROWS, *, pace: float = 2.5e-5) -> Stream:
-    """Six columns weighed and summed; the weights of three move a little with every row, and a label in 20 is wrong."""
-    x, weights = draw.random((rows, 6)), draw.random(6)
-    ways = np.where(np.arange(6) < 3, draw.choice([-1.0, 1.0], 6), 0.0)
-    now = weights + pace * np.arange(rows)[:, None] * ways
+def hyperplane(draw: np.random.Generator, rows: int = ROWS, *, columns: int = 10, pace: float = 0.001) -> Stream:
+    """Columns weighed and summed; each weight moves a little with every row, and turns once in ten; a label in 20 is
+    wrong. As in Gomes et al., "Adaptive random forests", 2017."""
+    x, weights = draw.random((rows, columns)), draw.random(columns)
+    ways = np.cumprod(np.where(draw.random((rows, columns)) < 0.1, -1.0, 1.0), axis=0)
+    now = weights + pace * np.cumsum(ways, axis=0)
     label = (x * now).sum(axis=1) >= now.sum(axis=1) / 2
     return x, (label ^ (draw.random(rows) < 0.05)).astype(np.int8)
 

@@ -17,11 +17,10 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from bench import releasing
+from bench import ranked, releasing
 from bench.figure import Figure, Limits, Section
 from bench.ramping import BEGAN, SETTINGS, Ramp, Setting, ramp
 from loopwright.evidence import ratio
-from loopwright.evidence.detector import Detector
 from loopwright.evidence.events import Evidence, Hypothesis, paired
 from loopwright.evidence.sequence import Moments, difference
 from loopwright.rollout.controller import begin, decide
@@ -45,7 +44,7 @@ def measure(work: Path, *, ramps: int = RAMPS, runs: int = RUNS) -> Iterator[Sec
     yield _margin(3 * runs)
     yield _before_traffic(min(runs, 300))
     yield _arms(min(runs, 1_000))
-    yield _decline(min(runs, 100))
+    yield ranked.section(min(runs, 200))
     yield from releasing.measure(work)
 
 
@@ -287,37 +286,6 @@ def revenue(times: float, runs: int, alpha: float, units: int = 10_000, seed: in
                 told += 1
                 break
     return told / runs
-
-
-def _decline(runs: int) -> Section:
-    """A model of 10 % errors: watched for more than that, and for more than a little over it, as loops do."""
-    strict, usual = Detector(rate=0.1), Detector.of(0.1)
-    figures = []
-    for detector, target in ((strict, 204.0), (usual, None)):
-        what = f"more than {detector.rate:.0%} is told"
-        found = [labels_until_alarm(detector, 0.2, seed) for seed in range(runs)]
-        limits: Limits = {} if target is None else {"target": target}
-        figures.append(_count(f"{what}: 10 % become 20 %", found, **limits))
-        figures.append(_count(f"{what}: 10 % stay, alarms in 10,000", [false_alarms(detector, runs)], target=0.01))
-    return Section(title="labels until the detector alarms, 2,000 good ones before", figures=figures)
-
-
-def labels_until_alarm(detector: Detector, error: float, seed: int) -> float:
-    draw = np.random.default_rng([seed, 5])
-    before = detector.update((draw.random(2_000) < 0.1).astype(float).tolist())
-    found = before.first_alarm((draw.random(8_000) < error).astype(float).tolist())
-    return math.inf if found is None else float(found)
-
-
-def false_alarms(detector: Detector, runs: int, labels: int = 50_000) -> float:
-    """In 10,000 labels. After an alarm it begins anew."""
-    draw = np.random.default_rng(6)
-    alarms = 0
-    for _ in range(runs):
-        errors = (draw.random(labels) < 0.1).astype(float).tolist()
-        while errors and (at := detector.first_alarm(errors)) is not None:
-            alarms, errors = alarms + 1, errors[at:]
-    return alarms / (runs * labels) * 10_000
 
 
 def _share(what: str, share: float, **limits: Unpack[Limits]) -> Figure:

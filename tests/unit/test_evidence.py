@@ -253,6 +253,35 @@ def test_a_decline_is_found_in_few_labels_and_hardly_ever_one_that_is_not_there(
     assert alarms <= 2
 
 
+def test_a_decline_is_said_to_have_begun_where_it_did_whatever_the_parts_it_is_told_in() -> None:
+    draw = np.random.default_rng(13)
+    for begun in (0, 700, 3_000):
+        stream = np.concatenate([draw.random(begun) < 0.1, draw.random(500) < 0.4]).astype(float)
+        first = Detector.of(0.1).first_alarm(stream)
+        whole = parts = Detector.of(0.1)
+        for part in np.split(stream[:first], [1, 2, 650]):
+            parts = parts.update(part)
+        whole = whole.update(stream[:first])
+        assert abs(whole.began - begun) < 40
+        assert (parts.began, parts.starts) == (whole.began, whole.starts)
+        assert Detector.from_dict(whole.to_dict()) == whole
+
+
+def test_the_likeliest_beginning_is_that_of_page() -> None:
+    """His CUSUM, label by label: a rise that falls to nothing begins anew."""
+    detector, stream = Detector.of(0.2), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0]
+    rises, starts = np.zeros(POINTS), np.zeros(POINTS)
+    for count, error in enumerate(stream, 1):
+        rates = detector._rates
+        rises += np.log(np.where(error, rates / detector.rate, (1 - rates) / (1 - detector.rate)))
+        starts = np.where(rises <= 0, count, starts)
+        rises = np.maximum(rises, 0)
+    found = detector.update(stream)
+    assert found.rises == pytest.approx(rises)
+    assert found.starts == tuple(starts)
+    assert found.began == 6
+
+
 def test_a_first_alarm_is_where_label_by_label_alarms_first() -> None:
     draw = np.random.default_rng(12)
     stream = (draw.random(800) < 0.4).astype(float).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from tests.unit.retraining import DAY, HOUR, NOON, facts, past
 import loopwright as lw
 from loopwright.core.retraining import RetrainingStatus
 from loopwright.errors import DataError, DeclarationError
-from loopwright.retrain.due import Due, Waiting, answers, decide, due, held, new_code
+from loopwright.retrain.due import Due, Waiting, answers, decide, due, held, learns_since, new_code
 from loopwright.retrain.facts import Moved, Quality
 from loopwright.retrain.triggers import Retrain, Trigger, every, from_spec, on_decay, on_drift, on_new_data, to_spec
 
@@ -226,7 +226,26 @@ REFUSED: list[dict[str, Any]] = [
     {"least_labels": True},
     {"cool_down": "3 fortnights"},
     {"triggers": ["1d"]},
+    {"look_back": "last summer"},
 ]
+
+
+LOOKS_BACK: list[tuple[str | None, dict[str, Any], date | None]] = [
+    (None, {"rows_until": NOON}, None),
+    ("30d", {"rows_until": NOON}, (NOON - 30 * DAY).date()),
+    ("30d", {"rows_until": None}, None),
+    ("decline", {"declined_at": NOON - 3 * DAY}, (NOON - 3 * DAY).date()),
+    ("decline", {"declined_at": None}, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("look_back", "changed", "since"), LOOKS_BACK, ids=["all", "span", "no rows", "decline", "no decline"]
+)
+def test_it_learns_from_as_far_back_as_it_says(
+    look_back: str | None, changed: dict[str, Any], since: date | None
+) -> None:
+    assert learns_since(Retrain(look_back=look_back), facts(**changed)) == since
 
 
 @pytest.mark.parametrize("given", REFUSED, ids=[next(iter(one)) for one in REFUSED])
@@ -242,6 +261,8 @@ def test_a_declaration_goes_into_a_spec_and_comes_back() -> None:
         cool_down="0d", most_per_week=5, least_labels=50, search_again=True,
     )  # fmt: skip
     assert from_spec(to_spec(declared)) == declared
+    for look_back in ("90d", "decline"):
+        assert from_spec(to_spec(Retrain(look_back=look_back))) == Retrain(look_back=look_back)
     assert from_spec(None) == Retrain()
     assert from_spec(to_spec([on_drift()])).triggers == (on_drift(),)
     with pytest.raises(DataError, match="says not when"):

@@ -42,6 +42,19 @@ def test_new_code_learns_and_then_new_data_does() -> None:
     assert kinds == ["LoopDeployed", *["RetrainingClaimed", "RetrainingSucceeded"] * 2]
 
 
+def test_after_a_decline_it_looks_back_to_the_day_on_which_that_began() -> None:
+    kept = Kept(Retrain([on_new_data("30d")], look_back="decline"))
+    retrainings = kept.reconciler()
+    retrainings.reconcile()
+    told = {"version": 7, "began_at": (NOON + 20 * DAY).isoformat()}
+    kept.stores.events.add("DecayFound", "loop:late", kept.cause(), told)
+    kept.tables.until = NOON + 30 * DAY
+    kept.clock.advance(30 * 86_400)
+    retrainings.reconcile()
+    assert kept.runs.given == [{"start": "scratch"}, {"start": "parameters", "since": "2026-03-22"}]
+    assert kept.past[-1].evidence["since"] == "2026-03-22"
+
+
 def test_drift_that_was_told_makes_it_learn_once_from_the_champion_if_the_loop_says_so() -> None:
     kept = Kept(Retrain([on_drift(fine_tune=True)], cool_down="1h"))
     kept.stores.versions.add(replace(a_version("digest-1", loop="late"), created_at=NOON), [], kept.cause())

@@ -168,13 +168,9 @@ def _before(watching: Watching, state: State, champion: Known | None, kinds: Any
 
 def failed(workspace: Path, loop: str, window: Window) -> Counter[str]:
     """Rows that models failed in the window, by kind. Shadows are heard by nobody."""
-    decoder, found = msgspec.json.Decoder(Failure), Counter[str]()
-    for line in journal.lines(workspace / FAILURES, loop):
-        try:
-            one = decoder.decode(line)
-        except msgspec.MsgspecError:  # torn by a power cut
-            continue
-        if not one.shadow and window.since <= one.at < window.until:
+    found = Counter[str]()
+    for one in failures.since(workspace, loop, window.since):
+        if not one.shadow and one.at < window.until:
             found[one.kind] += one.rows
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from loopwright.core.duration import duration
+from loopwright.core.horizon import USUAL
 from loopwright.errors import DeclarationError
 
 
@@ -43,7 +44,7 @@ class Monitor:
         self,
         *,
         window: str = "1d",
-        labels_within: str = "7d",
+        labels_within: str = USUAL,
         lateness: str = "10s",
         slices: Sequence[str | Sequence[str]] | None = None,
         outcomes: Sequence[str] = (),

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, assert_never
 from loopwright.core.retraining import Retraining, RetrainingStatus
 from loopwright.retrain import schedule
 from loopwright.retrain.facts import Facts, Quality
-from loopwright.retrain.triggers import DECLINE, Every, OnDecay, OnDrift, OnNewData, Retrain, Trigger, kind_of
+from loopwright.retrain.triggers import Every, OnDecay, OnDrift, OnNewData, Retrain, Trigger, kind_of
 
 NEW_CODE, BY_HAND = "new code", "by hand"
 WEEK = timedelta(days=7)
@@ -76,11 +76,11 @@ def held(trigger: str, retrain: Retrain, facts: Facts) -> str:
 
 def learns_since(retrain: Retrain, facts: Facts) -> date | None:
     """The first day of the table's time that is learned from; None for all of it."""
-    if retrain.look_back is None:
+    if isinstance(retrain.look_back, timedelta):
+        return None if facts.rows_until is None else (facts.rows_until - retrain.look_back).date()
+    if retrain.look_back is None or facts.declined_at is None:
         return None
-    if retrain.look_back == DECLINE:
-        return None if facts.declined_at is None else facts.declined_at.date()
-    return None if facts.rows_until is None else (facts.rows_until - retrain.look_back).date()
+    return facts.declined_at.date()
 
 
 def cool_down(retrain: Retrain, facts: Facts) -> timedelta:

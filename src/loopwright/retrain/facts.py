@@ -60,6 +60,8 @@ class Facts:
     moved: Moved | None = None
     alarmed_at: datetime | None = None
     """When the detector said of this champion that its errors rose."""
+    declined_at: datetime | None = None
+    """When the newest decline began that the detector found, of whatever champion."""
     quality: Mapping[str, Quality] = field(default_factory=dict)
     """By metric."""
     past: tuple[Retraining, ...] = ()

@@ -106,7 +106,7 @@ class Reading:
         champion = next((one for one in versions if route and one.number == route.champion), None)
         facts = Facts(
             now=now,
-            labels_within=_labels_within(deployment),
+            labels_within=labels_within(deployment.spec),
             deployment=deployment.number,
             deployed_at=deployment.created_at,
             is_learned=any(_is_of(one, deployment) for one in versions),
@@ -116,6 +116,7 @@ class Reading:
             trained_until=self._trained_until(versions, past),
             moved=_moved(self._newest(DRIFT, loop)),
             alarmed_at=_alarmed_at(self._newest(DECAY, loop), champion),
+            declined_at=_declined_at(self._newest(DECAY, loop)),
             past=past,
         )
         return Known(facts=facts, champion=champion)
@@ -212,12 +213,6 @@ def retrain_of(deployment: Deployment) -> Retrain:
     return from_spec(deployment.spec.get("retrain"))
 
 
-def _labels_within(deployment: Deployment) -> timedelta:
-    monitor: Mapping[str, Any] = deployment.spec.get("monitor") or {}
-    seconds = monitor.get("labels_within")
-    return LABELS_WITHIN if seconds is None else timedelta(seconds=seconds)
-
-
 def _is_of(version: Version, deployment: Deployment) -> bool:
     """Whether the deployed code made it."""
     told = version.lineage
@@ -242,6 +237,11 @@ def _alarmed_at(event: Event | None, champion: Version | None) -> datetime | Non
         return None
     is_its = event.data.get("version") == champion.number or event.data.get("champion") == champion.name
     return event.cause.at if is_its else None
+
+
+def _declined_at(event: Event | None) -> datetime | None:
+    told = None if event is None else event.data.get("began_at")
+    return None if told is None else datetime.fromisoformat(str(told))
 
 
 def _is_quality(one: Finding, metric: str, champion: Version) -> bool:

@@ -21,7 +21,8 @@ from loopwright.core.retraining import Retraining, RetrainingStatus
 from loopwright.core.stores import Stores
 from loopwright.errors import Conflict, LoopwrightError, StoreUnavailable
 from loopwright.pipeline.deployed import Run
-from loopwright.retrain.due import BY_HAND, Due, decide
+from loopwright.reconciler import Troubles
+from loopwright.retrain.due import BY_HAND, Due, decide, learns_since
 from loopwright.retrain.facts import Facts
 from loopwright.retrain.reading import Reading, Tables, retrain_of
 from loopwright.retrain.triggers import Retrain
@@ -29,6 +30,8 @@ from loopwright.retrain.triggers import Retrain
 _logger = logging.getLogger(__name__)
 HOLD_SECONDS = 60.0
 """For so long a process that fell silent is waited for."""
+_GIVEN = ("start", "since")
+"""Of a claim's evidence, what its run gets as parameters."""
 _ENDS = {
     "succeeded": RetrainingStatus.SUCCEEDED,
     "rejected": RetrainingStatus.REJECTED,
@@ -50,10 +53,14 @@ class Retrainings:
         self._stores, self._clock, self._actor, self._run = stores, clock, actor, run
         self._reading = Reading(stores, tables)
         self._holder = new_ulid(clock)
+        self._troubles = Troubles(self.name, stores.events, clock, actor)
+        self._stuck = set[str]()
+        """The loops that something was wrong with in this pass."""
 
     def reconcile(self) -> int:
         """Go on with what was claimed, then look at every trigger: how many retrainings began or ended."""
         changes = 0
+        self._stuck.clear()
         for claimed in self._stores.retrainings.unfinished():
             changes += self._safely(claimed.loop, partial(self._go_on, claimed))
         for deployment, read in self._reading.all(self._clock.now()):
@@ -75,24 +82,25 @@ class Retrainings:
             is_fresh=not fine_tune,
             evidence={"rows_until": facts.rows_until.isoformat() if facts.rows_until else None},
         )
-        claimed = self._claim(deployment, told, retrain_of(deployment), asked)
+        claimed = self._claim(deployment, told, facts, asked)
         self._go_on(claimed)
         return next(one for one in self._stores.retrainings.list(loop) if one.id == claimed.id)
 
     def _look(self, deployment: Deployment, read: Callable[[], Facts]) -> int:
         retrain = retrain_of(deployment)
-        found = decide(retrain, read())
+        facts = read()
+        found = decide(retrain, facts)
         if found is None:
             return 0
         try:
-            claimed = self._claim(deployment, found, retrain, new_ulid(self._clock))
+            claimed = self._claim(deployment, found, facts, new_ulid(self._clock))
         except Conflict as error:  # somebody else saw it too
             _logger.debug("%s", error.what)
             return 0
         return 1 + self._go_on(claimed)
 
-    def _claim(self, deployment: Deployment, found: Due, retrain: Retrain, named: str) -> Retraining:
-        now = self._clock.now()
+    def _claim(self, deployment: Deployment, found: Due, facts: Facts, named: str) -> Retraining:
+        now, retrain = self._clock.now(), retrain_of(deployment)
         asked = Retraining(
             id=named,
             loop=deployment.loop,
@@ -103,7 +111,7 @@ class Retrainings:
             deployment=deployment.number,
             status=RetrainingStatus.CLAIMED,
             run_id=new_id(self._clock),
-            evidence={**found.evidence, "start": _start(found, retrain)},
+            evidence={**found.evidence, **_parameters(found, retrain, facts)},
             created_at=now,
             created_by=self._actor,
         )
@@ -130,7 +138,8 @@ class Retrainings:
     def _ended(self, claimed: Retraining) -> Retraining:
         try:
             deployment = self._stores.deployments.get(claimed.loop, claimed.deployment)
-            ran = self._run(deployment, {"start": claimed.evidence["start"]}, run_id=claimed.run_id)
+            given = {name: claimed.evidence[name] for name in _GIVEN if name in claimed.evidence}
+            ran = self._run(deployment, given, run_id=claimed.run_id)
         except StoreUnavailable:
             raise
         except LoopwrightError as error:
@@ -164,18 +173,23 @@ class Retrainings:
     def _safely(self, loop: str, act: Callable[[], int]) -> int:
         """What is wrong with one loop is told, once, and keeps no other waiting."""
         try:
-            return act()
+            done = act()
         except LoopwrightError as error:
-            _logger.warning("retraining of %s: %s", loop, error)
-            cause = Cause(actor=self._actor, at=self._clock.now(), reason=error.what)
-            told = {"reconciler": self.name, "kind": type(error).__name__, "reason": error.what}
-            with suppress(StoreUnavailable):
-                self._stores.events.add("ReconcilerFailed", f"loop:{loop}", cause, told)
-        return 0
+            self._stuck.add(loop)
+            self._troubles.failed(loop, error)
+            return 0
+        if loop not in self._stuck:
+            self._troubles.well(loop)
+        return done
+
+
+def _parameters(found: Due, retrain: Retrain, facts: Facts) -> dict[str, str]:
+    """What the run is given: see `loop.SETTABLE`."""
+    since = learns_since(retrain, facts)
+    return {"start": _start(found, retrain), **({} if since is None else {"since": since.isoformat()})}
 
 
 def _start(found: Due, retrain: Retrain) -> str:
-    """What the run is given: see `loop.SETTABLE`."""
     if found.fine_tune:
         return "fine_tune"
     return "scratch" if found.is_fresh or retrain.search_again else "parameters"

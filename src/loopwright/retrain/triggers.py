@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from loopwright.core.duration import duration
 from loopwright.core.plain import plain, restored
@@ -14,6 +14,7 @@ from loopwright.judge.catalog import find_metric
 from loopwright.retrain import schedule
 
 FEWEST_LABELS = 500
+DECLINE = "decline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,14 @@ class Retrain:
     `most_per_week`. After a decline, retraining waits for `least_labels` that came since. A retraining takes the
     champion's parameters, and does not search again unless `search_again`; what is trained from scratch by `every`, by
     hand or for new code does. Retraining by hand, and for new code, waits for nothing of this but the end of the one
-    before. Raises `DeclarationError` for what cannot be.
+    before.
+
+    A retraining learns from the whole table, or only looks back so far: `look_back="90d"` from 90 days before the
+    newest row, `"decline"` from the day on which the newest decline began that the detector on labels found, from all
+    while it found none. That is for loops in which what was true before a decline is wrong after it; where a decline
+    only means a little more of the same, few new rows teach less than all.
+
+    Raises `DeclarationError` for what cannot be.
 
     >>> Retrain([on_drift(), every("90d")], cool_down="3d").cool_down.days
     3
@@ -81,6 +89,7 @@ class Retrain:
     most_per_week: int
     least_labels: int
     search_again: bool
+    look_back: timedelta | Literal["decline"] | None
 
     def __init__(
         self,
@@ -90,6 +99,7 @@ class Retrain:
         most_per_week: int = 2,
         least_labels: int = FEWEST_LABELS,
         search_again: bool = False,
+        look_back: str | None = None,
     ) -> None:
         right = "write Retrain([lw.on_drift()])"
         if not isinstance(triggers, list | tuple):
@@ -107,6 +117,7 @@ class Retrain:
         object.__setattr__(self, "most_per_week", most_per_week)
         object.__setattr__(self, "least_labels", least_labels)
         object.__setattr__(self, "search_again", search_again)
+        object.__setattr__(self, "look_back", _look_back(look_back))
 
 
 def on_new_data(span: str, *, fine_tune: bool = False) -> OnNewData:
@@ -177,7 +188,7 @@ def to_spec(retrain: Retrain | Sequence[Trigger]) -> dict[str, Any]:
 
 
 def _rest(given: Retrain) -> dict[str, Any]:
-    rest = ("cool_down", "most_per_week", "least_labels", "search_again")
+    rest = ("cool_down", "most_per_week", "least_labels", "search_again", "look_back")
     return {name: plain(getattr(given, name)) for name in rest}
 
 
@@ -195,12 +206,24 @@ def from_spec(spec: Mapping[str, Any] | None) -> Retrain:
             "most_per_week": int(spec["most_per_week"]),
             "least_labels": int(spec["least_labels"]),
             "search_again": bool(spec["search_again"]),
+            "look_back": _looked_back(spec.get("look_back")),
         }
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"this says not when to retrain: {error!r}", fix="give what to_spec() made") from None
     for name, value in found.items():
         object.__setattr__(made, name, value)
     return made
+
+
+def _look_back(given: str | None) -> timedelta | Literal["decline"] | None:
+    if given is None or given == DECLINE:
+        return None if given is None else "decline"
+    return duration(given, f"Retrain(look_back={given!r})")
+
+
+def _looked_back(kept: Any) -> timedelta | Literal["decline"] | None:
+    """As plain values have it: seconds, or the word."""
+    return timedelta(seconds=kept) if isinstance(kept, int | float) else _look_back(kept)
 
 
 def _trigger(found: dict[str, Any]) -> Trigger:
