@@ -91,12 +91,15 @@ def a_bundle(
     verdict: Verdict | None = None,
     evaluation: Evaluation | None = None,
     lineage: Mapping[str, Any] | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """Sealed, in a new folder."""
+    """Sealed, in a new folder, with other files `beside` by name."""
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(a_graph(weight))
     schema = Schema(columns=(SchemaColumn(name="x", kind="float", missing=True),), key=("flight_id",))
     (folder / "schema.json").write_text(schema.to_json())
+    for name, content in (beside or {}).items():
+        (folder / name).write_text(content)
     if verdict is not None:
         (folder / "verdict.json").write_text(verdict.to_json())
     if evaluation is not None:
@@ -133,6 +136,7 @@ class Works:
         slices: Mapping[str, float] | None = None,
         because: str = "lw run",
         lineage: Mapping[str, Any] | None = None,
+        beside: Mapping[str, str] | None = None,
     ) -> Version:
         """A version of its own weight, made by a run of its own."""
         self.made += 1
@@ -153,7 +157,7 @@ class Works:
         folder = self.folder / f"bundle-{self.made}"
         manifest = a_bundle(
             folder, float(self.made), loop=loop, verdict=verdict, evaluation=an_evaluation(value, slices=slices),
-            lineage=told | dict(lineage or {}),
+            lineage=told | dict(lineage or {}), beside=beside,
         )  # fmt: skip
         return register(
             self.stores, folder, manifest, self.cause(because),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,14 +79,16 @@ class Street:
     log: PaperLog = field(default_factory=PaperLog)
     asked: int = 0
     given: Stores | None = None
+    beside: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+    """Other files of both versions' bundles."""
 
     def __post_init__(self) -> None:
         self.stores: Stores = self.given or memory_stores(self.clock)
         self.works = Works(self.stores, self.folder)
         self.ulids = Ulids(self.clock)
-        self.works.version()
+        self.works.version(beside=self.beside[0])
         promote(self.stores, LOOP, None, self.cause())
-        self.challenger = self.works.version().number
+        self.challenger = self.works.version(beside=self.beside[1]).number
         self.reconciler = self.another()
 
     def cause(self, actor: str = "ann", reason: str = "") -> Cause:
@@ -131,6 +133,33 @@ class Street:
             self._answer(ulid, shadow, unit, errs)
         if label:
             self.label(ulid, True)
+        return ulid
+
+    def scored(self, unit: str, scores: Mapping[int, float], label: bool | None, row: Mapping[str, Any]) -> str:
+        """A request that each version answers with a probability of its own, and its label, if it has one."""
+        self.asked += 1
+        route = self.stores.routes.current(LOOP)
+        assert route is not None
+        ulid = self.ulids.next()
+        for arm in (route.choose(unit), *route.shadows):
+            share = scores[arm.version]
+            self.log.write(
+                Line(
+                    id=f"{ulid}.0",
+                    at=self.clock.now(),
+                    loop=LOOP,
+                    version=arm.version,
+                    digest=f"{arm.version:064x}",
+                    arm=arm.name,
+                    row=row,
+                    unit=unit,
+                    label=share > 0.5,
+                    probabilities={"false": 1 - share, "true": share},
+                    shadow=arm.shadow,
+                )
+            )
+        if label is not None:
+            self.label(ulid, label)
         return ulid
 
     def label(self, ulid: str, value: bool | float, **more: Any) -> None:

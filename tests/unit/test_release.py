@@ -52,6 +52,13 @@ def test_the_alpha_budget_is_spent_once() -> None:
     assert [follows.alpha_of(name) for name in BUDGET] == pytest.approx([0.015, 0.01, 0.005, 0.015, 0.005])
 
 
+def test_a_label_of_the_shadow_that_comes_in_the_ramp_counts() -> None:
+    late = (Paired(guardrail="mistakes", challenger=40, champion=5),)
+    state, decision = step(started(), hours=0.01, paired=late)
+    assert (decision.verdict, state.stage) == (Verdict.ROLL_BACK, 0)
+    assert "on the same requests: 40 times it alone, 5 times the champion alone" in decision.reason
+
+
 WORSE: list[tuple[dict[str, Any], str]] = [
     ({"events": (events("errors", 0.01, canary=3, champion=3),)}, "fails more often: 3 events where 0.0"),
     ({"events": (events("slow", 0.01, canary=4, champion=9),)}, "is slow more often"),
@@ -173,7 +180,7 @@ def test_what_somebody_resumed_in_spite_of_is_overlooked_in_this_stage() -> None
 
 def test_a_stage_is_left_by_proof_or_where_events_are_too_rare_by_requests() -> None:
     few: dict[str, Any] = {"requests": Counts(canary=150, champion=15_000)}
-    assert step(started(), **few)[1].reason == "50 requests of the stage more"
+    assert step(started(), **few)[1].reason == "50 more requests in this stage"
     proof = events("errors", 0.01, champion=150)
     none = [events(name, 0.01, champion=150) for name in ("slow", "invalid", "mistakes")]
     assert step(started(), **few, events=(proof, *none))[1].verdict is Verdict.RAMP
@@ -185,14 +192,15 @@ def test_a_stage_is_left_by_proof_or_where_events_are_too_rare_by_requests() -> 
 def test_a_proof_from_before_leaves_no_stage_that_saw_nothing() -> None:
     proofs = tuple(events(name, 0.01, champion=5_000) for name in ("errors", "slow", "invalid", "mistakes"))
     state = step(started(), events=proofs)[0]
-    assert step(state, requests=Counts(canary=19, champion=99))[1].reason == "1 requests of the stage more"
+    assert step(state, requests=Counts(canary=19, champion=99))[1].reason == "1 more request in this stage"
     assert step(state, requests=Counts(canary=20, champion=99))[1].verdict is Verdict.RAMP
 
 
 def test_time_alone_and_a_clock_that_jumps_move_nothing() -> None:
     state = started()
     assert step(state, hours=0.99)[1].verdict is Verdict.STAY
-    assert step(state, hours=-24 * 365)[1].verdict is Verdict.STAY
+    assert step(state, hours=-1)[1].verdict is Verdict.STAY
+    assert step(state, hours=-24 * 365)[1].verdict is Verdict.HOLD
     assert step(state, hours=24 * 365)[1].verdict is Verdict.HOLD
 
 
@@ -215,7 +223,7 @@ def test_a_shadow_nobody_asked_anything_is_not_left() -> None:
     plan = Canary(shadow="1d")
     few: dict[str, Any] = {"requests": Counts(), "row": Row()}
     assert step(started(plan), plan, 24, **few)[1].verdict is Verdict.HOLD
-    assert step(started(plan), plan, 24, **few, scored=199)[1].reason == "1 requests more, scored unheard"
+    assert step(started(plan), plan, 24, **few, scored=199)[1].reason == "1 more request, scored unheard"
 
 
 def test_labels_that_come_after_the_promotion_still_take_it_back() -> None:

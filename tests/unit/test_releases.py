@@ -338,6 +338,16 @@ def test_the_limits_of_latency_are_frozen_and_survive_a_restart(street: Street) 
     assert "v2 is slow more often" in street.moves()[-1].cause.reason
 
 
+def test_the_first_latencies_under_a_new_share_say_nothing() -> None:
+    """Of the cold challenger, while as many of the champion say nothing either."""
+    from loopwright.rollout.reader import COLD
+
+    seen = Seen()
+    told = [seen.is_warm(0, COLD, is_canary=number % 10 == 0) for number in range(400)]
+    assert told.index(True) == 10 * COLD
+    assert not seen.is_warm(1, COLD, is_canary=False), "a new share begins anew"
+
+
 def test_three_times_not_loaded_takes_a_version_back(street: Street) -> None:
     street.start()
     for attempt in range(3):

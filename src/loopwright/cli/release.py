@@ -12,7 +12,7 @@ import click
 
 from loopwright.cli import text, words
 from loopwright.core.release import Release
-from loopwright.errors import NotFound, UsageError
+from loopwright.errors import DeclarationError, NotFound, UsageError
 from loopwright.system import System
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PLANS = ("canary", "ab", "shadow", "now")
+_EXAMPLE = "lw release start flights --shares 0.1,0.5,1 --hold 2h"
+_IN_WORDS = {"shadow": "in the shadow"}
 
 
 @words.root.group("release", cls=words.Words, epilog="\b\nExample:\n  lw release status flights")
@@ -31,7 +33,7 @@ def release() -> None:
 
 def _plan_options(function: F) -> F:
     """Parts of a plan; what is not given is the deployed loop's."""
-    for option in (
+    options = (
         click.option(
             "--plan", "kind", type=click.Choice(_PLANS), help="Kind of plan [default: the loop's, or canary]."
         ),
@@ -48,12 +50,13 @@ def _plan_options(function: F) -> F:
             "--bigger", multiple=True, metavar="OUTCOME", help="An outcome that is better bigger; repeatable."
         ),
         click.option("--smaller", multiple=True, metavar="OUTCOME", help="One that is better smaller; repeatable."),
-    ):
+    )
+    for option in reversed(options):  # the last one that is put on is shown first
         function = option(function)
     return function
 
 
-@words.command(release, "start", example="lw release start flights --shares 0.1,0.5,1 --hold 2h")
+@words.command(release, "start", example=_EXAMPLE)
 @click.argument("loop")
 @click.argument("version", required=False)
 @_plan_options
@@ -89,7 +92,9 @@ def status(name: str, project: Path | None, flags: tuple[str, ...], as_json: boo
     from loopwright.rollout.page import page
 
     opened = words.opened(project, flags)
-    found = page(Standing.of(opened.stores.releases.get(name)), opened.clock.now())
+    standing = Standing.of(opened.stores.releases.get(name))
+    challenger = opened.stores.versions.get(standing.release.loop, f"v{standing.release.challenger}")
+    found = page(standing, opened.clock.now(), challenger)
     if as_json:
         words.print_json(_page_json(found))
     else:
@@ -181,7 +186,20 @@ def _plan(opened: System, loop: str, given: dict[str, Any]) -> Plan:
     for name, option in (("bigger_is_better", "bigger"), ("smaller_is_better", "smaller")):
         if given[option]:
             parts[name] = list(given[option])
-    return changed(from_spec(told) if told else Canary(), given["kind"], parts)
+    try:
+        return changed(from_spec(told) if told else Canary(), given["kind"], parts)
+    except DeclarationError as error:
+        raise UsageError(error.what, where=_given(given), fix=f"as in {_EXAMPLE}") from None
+
+
+def _given(given: dict[str, Any]) -> str:
+    """As it was written on the command line."""
+    written = []
+    for name, value in given.items():
+        option = "--plan" if name == "kind" else f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, tuple) else (value,)
+        written += [option if one is True else f"{option} {one}" for one in values if one not in (None, False)]
+    return " ".join(written)
 
 
 def _shares(told: str) -> list[float]:
@@ -206,7 +224,7 @@ def _tell(opened: System, decision: Decision, found: Release, *, as_json: bool) 
         told = {"verdict": decision.verdict.value, "reason": decision.reason, "share": decision.share}
         words.print_json(_release_json(found) | told | {"arms": [arm.plain() for arm in route.arms] if route else []})
     else:
-        click.echo(f"{found.loop} v{found.challenger} is {text.status(found.status)}: {decision.reason}")
+        click.echo(f"{found.loop} v{found.challenger} is {_status(found.status)}: {decision.reason}")
         if found.ended_at is None:
             click.echo(f"look at it: lw release status {found.loop}")
 
@@ -236,6 +254,7 @@ def _page_json(found: Page) -> dict[str, Any]:
         "since": state.stage_begun_at,
         "known_until": found.known_until,
         "missing": found.missing,
+        "mistake": found.mistake,
         "requests": plain(state.requests),
         "in_stage": plain(state.in_stage),
         "scored": state.scored,
@@ -264,6 +283,7 @@ def _sections(found: Page) -> Iterator[str]:
     yield "\n".join(_head(found))
     header = ["GUARDRAIL", "CHALLENGER", "EXPECTED", "CHAMPION", "EVIDENCE", "TAKES BACK AT"]
     yield text.columns([_ground_row(one) for one in found.grounds], header)
+    yield f"a mistake is {found.mistake}"
     if found.outcomes:
         yield "\n".join([*found.outcomes, *found.disagreements])
     rows = [[text.moment(one.at), one.verdict.value, one.reason] for one in found.decisions]
@@ -273,18 +293,24 @@ def _sections(found: Page) -> Iterator[str]:
 def _head(found: Page) -> Iterator[str]:
     state, ended = found.state, found.release.ended_at
     beside = f" beside v{state.champion}" if state.champion else ""
-    yield f"{state.loop} v{state.challenger}{beside}: {text.status(state.status.value)} ({found.release.id})"
+    yield f"{state.loop} v{state.challenger}{beside}: {_status(state.status.value)} ({found.release.id})"
     yield f"{found.stage}, since {text.moment(ended or state.stage_begun_at)} UTC"
     told = [text.counted(state.requests.canary, "request") + " answered", f"{state.scored:,} scored unheard"]
-    yield ", ".join(told) + f"; known until {_moment(found.known_until)}"
+    yield ", ".join(told) + f"; {_known(found.known_until)}"
     for one in found.holds:
         yield f"holds: {one.reason}, since {text.moment(one.since)} UTC"
     if found.missing:
         yield f"missing: {found.missing}"
+    if found.holds:
+        yield f"to do: lw release resume|promote|abort {state.loop}"
 
 
-def _moment(value: datetime | None) -> str:
-    return f"{text.moment(value)} UTC" if value else "nothing yet"
+def _status(word: str) -> str:
+    return _IN_WORDS.get(word) or text.status(word)
+
+
+def _known(until: datetime | None) -> str:
+    return f"known until {text.moment(until)} UTC" if until else "nothing is known yet"
 
 
 def _ground_row(one: Ground) -> Sequence[str]:

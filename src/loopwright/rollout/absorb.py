@@ -11,7 +11,7 @@ import numpy as np
 from loopwright.errors import DataError, did_you_mean
 from loopwright.rollout.course import GUARDRAILS, Course
 from loopwright.rollout.facts import Counts, Events, Facts, Outcome, Paired, Row, Split
-from loopwright.rollout.state import SHADOW, Compared, Guard, ReleaseState
+from loopwright.rollout.state import Compared, Guard, ReleaseState
 
 LEAST_EVENTS = 3
 """Of the canary, or"""
@@ -33,7 +33,7 @@ def absorb(course: Course, state: ReleaseState, facts: Facts) -> ReleaseState:
         requests=requests,
         in_stage=state.in_stage.plus(facts.requests),
         scored=state.scored + facts.scored,
-        guards=tuple(_guarded(course, guard, facts, requests, state.stage == SHADOW) for guard in state.guards),
+        guards=tuple(_guarded(course, guard, facts, requests) for guard in state.guards),
         units=_split([*state.units, *facts.units]),
         crashes=state.crashes + facts.crashes,
         outcomes=_compared(state, facts.outcomes),
@@ -64,8 +64,9 @@ def _known(names: Iterable[str]) -> None:
             raise DataError(f"no guardrail {name!r}", fix=did_you_mean(name, GUARDRAILS))
 
 
-def _guarded(course: Course, guard: Guard, facts: Facts, requests: Counts, in_shadow: bool) -> Guard:
-    for pair in facts.paired if in_shadow else ():
+def _guarded(course: Course, guard: Guard, facts: Facts, requests: Counts) -> Guard:
+    """What was scored in the shadow counts whenever its label comes: later stages have fewer that tell as much."""
+    for pair in facts.paired:
         if pair.guardrail == guard.name:
             guard = _beside(course, guard, pair)
     for events in facts.events:

@@ -24,8 +24,8 @@ def promote(
     if going is not None and _number(stores, loop, name) == going:
         return _asked(stores, loop, "promote", cause, because)
     done = promoting.promote(stores, loop, name, cause, override=override, because=because)
-    _end(stores, loop, replace(cause, reason=f"{done.version.name} was promoted by hand"))
-    return done
+    ended = _end(stores, loop, replace(cause, reason=f"{done.version.name} was promoted by hand"))
+    return replace(done, note="; ".join(filter(None, [ended, done.note])))
 
 
 def rollback(stores: Stores, loop: str, cause: Cause, *, because: str = "") -> Promotion:
@@ -65,8 +65,12 @@ def _asked(stores: Stores, loop: str, move: str, cause: Cause, because: str) -> 
     )
 
 
-def _end(stores: Stores, loop: str, cause: Cause) -> None:
-    if any(one.loop == loop for one in stores.releases.unended()):
-        from loopwright.rollout.asking import end_overtaken
+def _end(stores: Stores, loop: str, cause: Cause) -> str:
+    """What was ended, in words; empty where nothing went on."""
+    going = next((one for one in stores.releases.unended() if one.loop == loop), None)
+    if going is None:
+        return ""
+    from loopwright.rollout.asking import end_overtaken
 
-        end_overtaken(stores, loop, cause)
+    end_overtaken(stores, loop, cause)
+    return f"this ended the release of v{going.challenger}"

@@ -63,7 +63,7 @@ def decide(plan: Plan, state: ReleaseState, facts: Facts) -> Step:
 
 
 def _taken_back(follows: Course, state: ReleaseState, facts: Facts) -> Step | None:
-    reason = grounds.against(follows, state)
+    reason = grounds.against(follows, state, facts.skewed)
     return _end(state, follows, facts.now, Verdict.ROLL_BACK, Status.ROLLED_BACK, reason) if reason else None
 
 

@@ -139,6 +139,12 @@ class Facts:
     """Requests that a challenger in the shadow scored beside the champion."""
     events: tuple[Events, ...] = ()
     units: tuple[Split, ...] = ()
+    labels: Counts = Counts()
+    """That came of what was predicted in the release, mature or not."""
+    mature: Counts = Counts()
+    """Predictions whose label counts."""
+    labelled: tuple[Split, ...] = ()
+    """Units by their first prediction that had its label at the age at which all are compared."""
     row: Row = Row()
     """Of the challenger, in the ramp."""
     champion_row: Row = Row()
@@ -148,4 +154,6 @@ class Facts:
     outcomes: tuple[Outcome, ...] = ()
     score_drift: str = ""
     """Of the challenger's scores against the champion's, in words; empty where there is none."""
+    skewed: str = ""
+    """Columns asked that are unlike the challenger's training rows and not unlike the champion's, in words."""
     asked: Asked | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from loopwright.evidence.sequence import difference
 from loopwright.rollout.course import FIRST, SAFE_ALPHA, SHADOWED, Course, Stage
@@ -20,12 +20,20 @@ _TOLD = {
 }
 
 
-def against(course: Course, state: ReleaseState) -> str:
-    """Why the challenger is taken back; empty where nothing says so."""
-    for found in (_broken(state), _worse(course, state), _business(course, state)):
+def against(course: Course, state: ReleaseState, skewed: str) -> str:
+    """Why the challenger is taken back; empty where nothing says so.
+
+    Rows `skewed` against it alone are no statistic of outcomes but a broken contract of data: waiting would bring
+    nothing.
+    """
+    for found in (_broken(state), _worse(course, state), _unlike(state, skewed), _business(course, state)):
         if found:
             return found
     return ""
+
+
+def _unlike(state: ReleaseState, skewed: str) -> str:
+    return f"v{state.challenger} was trained on rows unlike those it is asked about: {skewed}" if skewed else ""
 
 
 def _broken(state: ReleaseState) -> str:
@@ -44,7 +52,7 @@ def _worse(course: Course, state: ReleaseState) -> str:
     if guard is None:
         return ""
     how, alpha = f"v{state.challenger} {_TOLD[guard.name]} more often", course.alpha_of(guard.name)
-    if state.stage == SHADOW:
+    if state.stage == SHADOW or guard.unheard.refutes(alpha):
         told = f"{guard.unheard.canary:,} times it alone, {guard.unheard.champion:,} times the champion alone"
         return f"{how} on the same requests: {told} (alpha {alpha:.3g})"
     return f"{how}: {guard.worse.canary:,} events where {guard.expected:.1f} were to be expected (alpha {alpha:.3g})"
@@ -67,11 +75,11 @@ def _business(course: Course, state: ReleaseState) -> str:
 def lacking(course: Course, state: ReleaseState, now: datetime) -> str:
     """What the stage in force still needs; empty where it may be left."""
     if (left := dwell(course, state) - state.elapsed(now)).total_seconds() > 0:
-        return f"{left.total_seconds() / 3600:.1f} hours of this stage are left"
+        return f"{_length(left)} of this stage are left"
     if state.stage == SHADOW:
-        return "" if state.scored >= SHADOWED else f"{SHADOWED - state.scored} requests more, scored unheard"
+        return "" if state.scored >= SHADOWED else f"{_more(SHADOWED - state.scored)}, scored unheard"
     if state.in_stage.canary < FIRST:
-        return f"{FIRST - state.in_stage.canary} requests of the stage more"
+        return f"{_more(FIRST - state.in_stage.canary)} in this stage"
     if state.watches:
         return ""
     stage = course.stages[state.stage]
@@ -83,13 +91,25 @@ def missing(course: Course, state: ReleaseState, now: datetime) -> str:
     return lacking(course, state, now) or "nothing is lacking"
 
 
+def _more(requests: int) -> str:
+    return f"{requests:,} more request{'' if requests == 1 else 's'}"
+
+
+def _length(left: timedelta) -> str:
+    """In the unit that people would say it in."""
+    seconds = left.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+
+
 def _unproven(stage: Stage, state: ReleaseState, guard: Guard) -> str:
     """Proof, or, where there is too little to prove it by, requests."""
     if guard.against(stage.risk).refutes(SAFE_ALPHA):
         return ""
     if guard.expected < stage.enough:
         left = stage.least - state.in_stage.canary
-        return f"{left:,} requests of the stage more" if left > 0 else ""
+        return f"{_more(left)} in this stage" if left > 0 else ""
     return f"{guard.name}: that they are {stage.risk:g} times as many is not refuted yet"
 
 

@@ -52,6 +52,8 @@ def _unknown(course: Course, state: ReleaseState, facts: Facts) -> Iterator[tupl
         yield Holding.SILENCE, "what happened could not be read"
     elif facts.now - facts.known_until > SILENCE:
         yield Holding.SILENCE, f"nothing is known since {facts.known_until:%Y-%m-%d %H:%M} UTC"
+    elif state.stage_begun_at - facts.now > max(dwell(course, state), SILENCE):
+        yield Holding.SILENCE, f"the clock was set back to before this stage began, {state.stage_begun_at:%Y-%m-%d}"
     seen = state.scored if state.stage == SHADOW else state.in_stage.canary
     if not seen and state.elapsed(facts.now) >= dwell(course, state):
         yield Holding.TRAFFIC, f"no request came to v{state.challenger} in this stage"
@@ -73,4 +75,6 @@ def _mismatch(state: ReleaseState) -> float:
 
 def _long(length: timedelta) -> str:
     hours = length / timedelta(hours=1)
+    if hours < 1:
+        return f"{60 * hours:.3g} minutes"
     return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} hours"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from loopwright.errors import DataError
+from loopwright.rollout.maturity import Ripe
 
 if TYPE_CHECKING:
     from loopwright.predictions.failures import Failure
@@ -55,22 +56,37 @@ class Batch:
         return not (self.lines or self.failures or self.labels)
 
     @classmethod
-    def of(cls, found: Iterable[Followed]) -> Batch:
-        all_ = list(found)
+    def of(cls, found: Followed) -> Batch:
         return cls(
-            sorted((one for part in all_ for one in part.lines), key=lambda one: (one.id, one.shadow)),
-            sorted((one for part in all_ for one in part.failures), key=lambda one: (one.id, one.shadow)),
-            sorted((one for part in all_ for one in part.labels), key=lambda one: one.at),
+            sorted(found.lines, key=lambda one: (one.id, one.shadow)),
+            sorted(found.failures, key=lambda one: (one.id, one.shadow)),
+            sorted(found.labels, key=lambda one: one.at),
         )
 
-    def without(self, later: Batch) -> Batch:
-        """What is not in another one."""
-        known, failed = ({(one.id, one.version) for one in part} for part in (later.lines, later.failures))
-        told = {_ENCODER.encode(one) for one in later.labels}
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What comes after a cursor, by its names alone."""
+
+    lines: set[tuple[str, int]]
+    failures: set[tuple[str, int]]
+    labels: set[bytes]
+
+    @classmethod
+    def of(cls, found: Iterable[Followed]) -> Unread:
+        unread = cls(set(), set(), set())
+        for part in found:
+            unread.lines.update((one.id, one.version) for one in part.lines)
+            unread.failures.update((one.id, one.version) for one in part.failures)
+            unread.labels.update(_ENCODER.encode(one) for one in part.labels)
+        return unread
+
+    def without(self, batch: Batch) -> Batch:
+        """What of it is read already."""
         return Batch(
-            [one for one in self.lines if (one.id, one.version) not in known],
-            [one for one in self.failures if (one.id, one.version) not in failed],
-            [one for one in self.labels if _ENCODER.encode(one) not in told],
+            [one for one in batch.lines if (one.id, one.version) not in self.lines],
+            [one for one in batch.failures if (one.id, one.version) not in self.failures],
+            [one for one in batch.labels if _ENCODER.encode(one) not in self.labels],
         )
 
 
@@ -83,6 +99,25 @@ def in_order(batch: Batch) -> Iterator[tuple[Line | None, Failure | None]]:
     failed = (((failure.id, failure.shadow), None, failure) for failure in batch.failures)
     for _, line, failure in merge(answered, failed, key=lambda one: one[0]):
         yield line, failure
+
+
+class RowsPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the window of asked rows that is not full lies, so that another reader can hold it again."""
+
+    begun: str = ""
+    """Of the log: what was read from there on holds it."""
+    past: int = 0
+    """Rows from there that belong to windows before."""
+    held: int = 0
+    suspected: tuple[str, ...] = ()
+    """Columns by the window before."""
+
+
+class Froze(msgspec.Struct, frozen=True, kw_only=True):
+    """The predictions by which a limit was frozen: what is older is not held against it, by who reads again either."""
+
+    slow_from: str = ""
+    wrong_from: str = ""
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +133,12 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """The revision that the release began with."""
     wrong_by: float | None = None
     slow_ms: float | None = None
+    rows: RowsPlace = RowsPlace()
+    froze: Froze = Froze()
+    thinned: int = 0
+    """How often the units whose labels are waited for were halved."""
+    ripe: dict[str, Ripe] = {}
+    """Of the labels (by no name), and of each outcome."""
 
     def text(self) -> str:
         return _ENCODER.encode(self).decode()
@@ -113,15 +154,15 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
             ) from None
 
 
-def drain(log: Log, cursor: str) -> tuple[list[Followed], str]:
-    """Everything from there on, and where it ends."""
-    found: list[Followed] = []
+def pieces(log: Log, cursor: str, *, rows: int = 0) -> Iterator[Followed]:
+    """Everything from there on, a part at a time; the first one, about so many lines, with their rows."""
+    is_whole = bool(rows)
     while True:
-        one = log.read(cursor, MOST, rows=False)
-        found.append(one)
-        cursor = one.cursor
-        if not one.is_more:
-            return found, cursor
+        found = log.read(cursor, rows if is_whole else MOST, rows=is_whole)
+        yield found
+        if not found.is_more:
+            return
+        is_whole, cursor = False, found.cursor
 
 
 def end(log: Log, cursor: str = "") -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from loopwright.core.release import Release
-from loopwright.rollout import grounds
+from loopwright.core.version import Version
+from loopwright.rollout import grounds, yardstick
 from loopwright.rollout.course import SAFE_ALPHA, Course, course
 from loopwright.rollout.decision import Decision, Ground, Interval
 from loopwright.rollout.moving import Standing
@@ -36,9 +37,11 @@ class Page:
     """Where an outcome says one thing and the quality on labels another."""
     decisions: Sequence[Decision]
     known_until: datetime | None
+    mistake: str = ""
+    """What counts as one, in words; empty where the version is not known."""
 
 
-def page(standing: Standing, now: datetime) -> Page:
+def page(standing: Standing, now: datetime, challenger: Version | None = None) -> Page:
     """The state as it is stored: what was read since is in the next one."""
     follows, state = course(standing.plan), standing.state
     found = grounds.grounds(follows, state)
@@ -56,6 +59,7 @@ def page(standing: Standing, now: datetime) -> Page:
         disagreements=list(_disagreements(follows, state, intervals)),
         decisions=state.decisions,
         known_until=state.known_until,
+        mistake="" if challenger is None else yardstick.told(challenger),
     )
 
 

@@ -62,7 +62,8 @@ class Canary:
         _set(self, **_outcomes("Canary", bigger_is_better, smaller_is_better))
         if self.patience <= self.hold:
             where = f"Canary(hold={hold!r}, patience={patience!r})"
-            raise DeclarationError("patience ends before a stage does", where=where, fix="write a longer patience")
+            what = f"patience ends before a stage does: {patience} is not longer than hold, {hold}"
+            raise DeclarationError(what, where=where, fix="write a longer patience")
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -36,4 +36,6 @@ def changed(plan: Plan, kind: str | None, given: Mapping[str, Any]) -> Plan:
 
 
 def _as_written(value: object) -> object:
-    return f"{value.total_seconds():.6f}s" if isinstance(value, timedelta) else value
+    if not isinstance(value, timedelta):
+        return value
+    return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"

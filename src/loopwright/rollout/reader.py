@@ -1,31 +1,38 @@
 """The prediction log, read on and on, as facts of one release.
 
 An event is a request that failed, one slower than the champion's frozen 99th percentile, a prediction that is none, or
-one that its label shows to be wrong: the first of each unit, with the share in force when it was answered. A request
-without a named unit is a unit of its own. Whoever chose a version (`pinned`), or was told what a batch knew, is left
-out: no chance sent him there. Of a prediction's labels the first counts, for what was decided by it cannot be unsaid.
+a mistake (an answer that its label shows to be wrong, or two that are ranked wrongly): the first of each unit, with the
+share in force when it was answered. A request without a named unit is a unit of its own. Whoever chose a version
+(`pinned`), or was told what a batch knew, is left out: no chance sent him there. Of a prediction's labels the first
+counts, for what was decided by it cannot be unsaid; and once it is mature, for versions whose labels come sooner or
+later than the other's would else be compared by their sooner ones.
 
 In the shadow a failure of the champion counts for it, although nobody knows whether the challenger would have failed
 there too: so the comparison errs on the challenger's side. Latencies are not compared there: shadows have no hurry.
+After a change of shares they are compared once each version has answered `COLD` times under the new one, for a bundle's
+first answers are slow of themselves, and in a replay they are sent while the clock stands still.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from loopwright.core.horizon import labels_within
 from loopwright.core.stores import Events
 from loopwright.core.version import CHALLENGER, CHAMPION, FORMER
 from loopwright.errors import LoopwrightError
-from loopwright.rollout import scores
+from loopwright.rollout import scores, unlike
 from loopwright.rollout.facts import Facts
-from loopwright.rollout.log import Batch, Cursor, Log, drain, in_order
+from loopwright.rollout.log import Batch, Cursor, Log, Unread, in_order, pieces
+from loopwright.rollout.maturity import Maturity, Ripe
+from loopwright.rollout.ranking import Scored
 from loopwright.rollout.seen import Open, Seen
 from loopwright.rollout.shares import Shares, Stretch
 from loopwright.rollout.tally import Tally
@@ -39,7 +46,11 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 ARMS = (CHAMPION, CHALLENGER, FORMER)
 CRASHED = "VersionNotLoaded"
-HORIZON = timedelta(days=7)
+HORIZON = labels_within({})
+COLD = 20
+"""Latencies of each version under a new share that say nothing; so long the other's say nothing either."""
+LABEL = ""
+"""The name of what is no outcome: the label itself."""
 _UNHEARD = "unheard "
 _KINDS: Mapping[str, str] = {"error": "errors", "timeout": "errors", "invalid": "invalid"}
 _REQUEST = slice(0, 26)
@@ -59,6 +70,7 @@ class Reader:
         yardstick: Yardstick,
         horizon: timedelta = HORIZON,
         has_outcomes: bool = False,
+        trained: unlike.Both | None = None,
     ) -> None:
         self._log = log
         self.cursor = cursor
@@ -68,22 +80,32 @@ class Reader:
         self._yardstick = replace(yardstick, wrong_by=cursor.wrong_by, slow_ms=cursor.slow_ms)
         self._horizon = horizon
         self._has_outcomes = has_outcomes
-        self._seen = Seen()
+        self._froze = cursor.froze
+        self._maturing: dict[str, Maturity] = {}
+        self._seen = Seen(thinned=cursor.thinned)
         self._tally = Tally()
         self._shares: Shares
         self._drift = ""
         self._again = False
+        self._classes: tuple[str, ...] = ()
+        self._asked = None if trained is None else unlike.Asked(log, cursor.rows, trained, self._is_meant)
 
     def resume(self, shares: Shares) -> None:
         """Take up what was seen up to the cursor, which is not told again: all that is not still to be read. Raises
         what the log does."""
         self._shares = shares
         if self.cursor.log != self.cursor.begun:
-            everything = Batch.of(drain(self._log, self.cursor.begun)[0])
-            later = Batch.of(drain(self._log, self.cursor.log)[0])
+            unread = Unread.of(pieces(self._log, self.cursor.log))
             self._again = True
-            self._take(everything.without(later))
+            for found in pieces(self._log, self.cursor.begun):
+                self._take(unread.without(Batch.of(found)))
+                if not self._yardstick.ranks:
+                    self._count_again()
+            self._count_again()
             self._again = False
+            self._seen.bound()
+        if self._asked is not None:
+            self._asked.resume()
 
     def read(self, shares: Shares, events: Events | None, now: Callable[[], datetime]) -> Facts:
         """What is new; without `events` nothing was told of the version.
@@ -91,29 +113,57 @@ class Reader:
         The moment is taken after it was read, so that nothing read is later. Unreadable, nothing is known.
         """
         self._shares, self._tally = shares, Tally()
+        is_known, place, event, skewed = True, self.cursor.log, self.cursor.event, ""
         try:
-            found, place = drain(self._log, self.cursor.log)
-            event = self.cursor.event if events is None else self._crashes(events)
+            for found in pieces(self._log, place, rows=unlike.MOST if self._asked else 0):
+                self._take(Batch.of(found))
+                if self._asked and place == self.cursor.log:
+                    skewed = self._asked.take(found.lines, place)
+                place = found.cursor
+            event = event if events is None else self._crashes(events)
         except (LoopwrightError, OSError) as error:
             _logger.warning("what %s predicts cannot be read: %s", self.subject, error)
-            return Facts(now=now())
-        batch = Batch.of(found)
-        if not batch.is_empty:
-            self._take(batch)
-        self.cursor = msgspec.structs.replace(
-            self.cursor, log=place, event=event, wrong_by=self._yardstick.wrong_by, slow_ms=self._yardstick.slow_ms
-        )
+            is_known = False
         moment = now()
+        self._count(moment)
         self._seen.forget(moment - self._horizon)
-        return self._tally.facts(moment, known_until=moment, cursor=self.cursor.text(), score_drift=self._drift)
+        self.cursor = self._reached(place, event)
+        return self._tally.facts(
+            moment,
+            known_until=moment if is_known else None,
+            cursor=self.cursor.text(),
+            score_drift=self._drift,
+            skewed=skewed,
+        )
+
+    def _reached(self, place: str, event: int) -> Cursor:
+        return msgspec.structs.replace(
+            self.cursor,
+            log=place,
+            event=event,
+            wrong_by=self._yardstick.wrong_by,
+            slow_ms=self._yardstick.slow_ms,
+            froze=self._froze,
+            rows=self._asked.place if self._asked else self.cursor.rows,
+            thinned=self._seen.thinned,
+            ripe={name: one.ripe for name, one in self._maturing.items()},
+        )
+
+    def _is_meant(self, line: Line) -> bool:
+        """Whether chance chose who answered."""
+        return line.arm in ARMS and line.version in self._is_canary
 
     def _crashes(self, events: Events) -> int:
-        found = events.list(subject=self.subject, after=self.cursor.event)
-        began = self.cursor.began_at
-        self._tally.crashes += sum(one.kind == CRASHED and one.cause.at >= began for one in found)
-        return found[-1].number if found else self.cursor.event
+        began, last, crashes = self.cursor.began_at, self.cursor.event, 0
+        while page := events.list(subject=self.subject, after=last):
+            crashes += sum(one.kind == CRASHED and one.cause.at >= began for one in page)
+            last = page[-1].number
+        self._tally.crashes += crashes
+        return last
 
     def _take(self, batch: Batch) -> None:
+        if batch.is_empty:
+            return
         for line, failure in in_order(batch):
             if failure is not None:
                 self._failure(failure)
@@ -121,6 +171,8 @@ class Reader:
                 (self._shadow if line.shadow else self._line)(line)
         for label in batch.labels:
             self._label(label)
+        if not self._again:
+            self._seen.thin()
         self._drift = scores.apart(self._seen.scores)
 
     def _line(self, line: Line) -> None:
@@ -147,13 +199,15 @@ class Reader:
         latency, slow = line.latency_ms, self._yardstick.slow_ms
         if latency is None:
             return
+        is_warm = self._seen.is_warm(stretch.number, COLD, is_canary=is_canary)
         if slow is not None:
-            if latency > slow:
+            if latency > slow and is_warm and line.id > self._froze.slow_from:
                 self._event("slow", unit, stretch.share, is_canary=is_canary)
         elif not is_canary:
             self._seen.latencies.append(latency)
             if len(self._seen.latencies) >= FIRST_LATENCIES:
                 self._yardstick = self._yardstick.with_latencies(self._seen.latencies)
+                self._froze = msgspec.structs.replace(self._froze, slow_from=line.id)
                 self._seen.latencies.clear()
 
     def _score(self, line: Line, stretch: Stretch, *, is_canary: bool) -> None:
@@ -186,10 +240,7 @@ class Reader:
             self._tally.pair(guardrail, is_challenger=is_challenger)
 
     def _answered(self, line: Line, unit: str, share: float, said: Said | None, *, is_canary: bool) -> None:
-        found = self._seen.open.get(line.id)
-        if found is None:  # always, but for a shadow whose line is older than that of the answer
-            found = Open(at=line.at, unit=unit, key=line.key)
-            self._seen.keep(line.id, found)
+        found = self._opened(line, unit)
         found.share, found.is_canary, found.said = share, is_canary, said
         self._match(line)
 
@@ -198,17 +249,26 @@ class Reader:
         if line.version != self._challenger or stretch is None or stretch.share:
             return
         self._tally.scored += 1
-        found = self._seen.open.get(line.id)
-        if found is None:
-            found = Open(at=line.at, unit=line.unit or line.id[_REQUEST], key=line.key)
-            self._seen.keep(line.id, found)
+        found = self._opened(line, line.unit or line.id[_REQUEST])
         found.unheard = self._yardstick.said(line)
         self._match(line)
+
+    def _opened(self, line: Line, unit: str) -> Open:
+        """Of a unit that is not sampled, nothing is kept of it."""
+        found = self._seen.open.get(line.id)
+        if found is None:  # of an answer always, but for a shadow whose line is older than that of the answer
+            found = Open(at=line.at, unit=unit, key=line.key)
+            if self._seen.is_sampled(unit):
+                self._seen.keep(line.id, found)
+        if self._yardstick.ranks and line.probabilities:
+            names = tuple(line.probabilities)
+            found.classes = self._classes = self._classes if names == self._classes else names
+        return found
 
     def _match(self, line: Line) -> None:
         """With a label that came first."""
         label = self._seen.label_of(line.id, line.key)
-        if label is not None:
+        if label is not None and line.id in self._seen.open:
             self._judge(line.id, label)
 
     def _label(self, label: Label) -> None:
@@ -216,7 +276,7 @@ class Reader:
         known = [one for one in self._seen.labelled_by(label) if one in self._seen.open]
         if outcome is not None:
             for identity in known:
-                self._outcome(self._seen.open[identity], str(outcome), label.label)
+                self._outcome(identity, self._seen.open[identity], str(outcome), label)
             return
         for identity in known:
             self._judge(identity, label)
@@ -224,33 +284,92 @@ class Reader:
             self._seen.put_aside(label)
 
     def _judge(self, identity: str, label: Label) -> None:
-        """In the shadow it waits for the answers of both."""
+        """In the shadow it waits for the answers of both, whose label is the same; else until it is mature."""
         found = self._seen.open[identity]
-        if found.is_labelled:
+        if found.label is not None:
             return
-        if found.share:
-            self._heard(found, label)
-        elif found.said is not None and found.unheard is not None:
-            self._both(found, label)
-        else:
+        is_paired = found.said is not None and found.unheard is not None
+        if not found.share and not is_paired:
             self._seen.told[identity] = label
             return
-        found.is_labelled = True
+        found.label = label
         self._seen.told.pop(identity, None)
-        if not self._has_outcomes:
-            del self._seen.open[identity]
+        self._tally.labels[not found.is_canary] += 1
+        if found.share:
+            self._maturity(LABEL).put(identity, found.at, label.at, is_canary=found.is_canary)
+        else:
+            self._judged(identity, found, label)
 
-    def _heard(self, found: Open, label: Label) -> None:
+    def _maturity(self, name: str) -> Maturity:
+        if name not in self._maturing:
+            self._maturing[name] = Maturity(self.cursor.ripe.get(name, Ripe()), self._horizon)
+        return self._maturing[name]
+
+    def _count(self, now: datetime) -> None:
+        """What is mature, in the order of the predictions."""
+        for name, maturity in self._maturing.items():
+            self._count_all(name, maturity, maturity.take(now))
+
+    def _count_again(self) -> None:
+        """What was mature when it was read first."""
+        for name, maturity in self._maturing.items():
+            self._count_all(name, maturity, maturity.again())
+
+    def _count_all(self, name: str, maturity: Maturity, ripe: Iterable[str]) -> None:
+        for identity in ripe:
+            found = self._seen.open.get(identity)
+            if found is None:  # given up since, with its unit
+                continue
+            if name:
+                self._valued(found, name, found.outcomes[name])
+            elif found.label is not None:
+                self._covered(found, is_timely=maturity.is_timely(found.at, found.label.at))
+                self._judged(identity, found, found.label)
+
+    def _covered(self, found: Open, *, is_timely: bool) -> None:
+        self._tally.mature[not found.is_canary] += 1
+        if is_timely and self._seen.is_first(LABEL, found.unit):
+            self._tally.labelled(found.share, is_canary=found.is_canary)
+
+    def _judged(self, identity: str, found: Open, label: Label) -> None:
+        if self._yardstick.ranks:
+            self._ranked(identity, found, label)
+        elif found.share:
+            self._heard(identity, found, label)
+        else:
+            self._both(identity, found, label)
+        if not self._has_outcomes:
+            self._seen.drop(identity)
+
+    def _ranked(self, identity: str, found: Open, label: Label) -> None:
+        """It waits for a row of the other class, answered by the same version under the same share."""
+        is_positive = self._yardstick.is_positive(found.classes, label.label)
+        both = (found.said,) if found.share else (found.said, found.unheard)
+        told = tuple(one for one in both if isinstance(one, float) and math.isfinite(one))
+        if is_positive is None or len(told) < len(both):
+            return
+        row = Scored(found.at, identity, found.unit, told)
+        pair = self._seen.pairs.match(row, found.share, is_canary=found.is_canary, is_positive=is_positive)
+        if pair is None:
+            return
+        wrong, unit = pair.wrong, pair.positive.unit
+        if found.share and wrong[0]:
+            self._event("mistakes", unit, found.share, is_canary=found.is_canary)
+        elif not found.share and wrong[0] != wrong[1]:
+            self._pair("mistakes", unit, is_challenger=wrong[1])
+
+    def _heard(self, identity: str, found: Open, label: Label) -> None:
         if found.said is None:
             return
         is_wrong = self._yardstick.is_wrong(found.said, label.label)
         error = self._yardstick.error(found.said, label.label)
         if is_wrong:
-            self._event("mistakes", found.unit, found.share, is_canary=found.is_canary)
+            if identity > self._froze.wrong_from:
+                self._event("mistakes", found.unit, found.share, is_canary=found.is_canary)
         elif is_wrong is None and error is not None and not found.is_canary:
-            self._error(error)
+            self._error(identity, error)
 
-    def _both(self, found: Open, label: Label) -> None:
+    def _both(self, identity: str, found: Open, label: Label) -> None:
         assert found.said is not None
         assert found.unheard is not None
         heard = self._yardstick.is_wrong(found.said, label.label)
@@ -258,20 +377,27 @@ class Reader:
         if heard is None or unheard is None:
             error = self._yardstick.error(found.said, label.label)
             if error is not None:
-                self._error(error)
-        elif heard != unheard:
+                self._error(identity, error)
+        elif heard != unheard and identity > self._froze.wrong_from:
             self._pair("mistakes", found.unit, is_challenger=unheard)
 
-    def _error(self, error: float) -> None:
+    def _error(self, identity: str, error: float) -> None:
         """Of the champion, until its limit is frozen."""
         self._seen.errors.append(error)
         if len(self._seen.errors) >= FIRST_ERRORS:
             self._yardstick = self._yardstick.with_errors(self._seen.errors)
+            self._froze = msgspec.structs.replace(self._froze, wrong_from=identity)
             self._seen.errors.clear()
 
-    def _outcome(self, found: Open, name: str, value: object) -> None:
-        """Of a unit the first, so that units are independent of one another."""
-        if not isinstance(value, int | float) or not math.isfinite(value) or not found.share:
+    def _outcome(self, identity: str, found: Open, name: str, label: Label) -> None:
+        """It counts from the age on that is the outcome's own."""
+        value = label.label
+        if not isinstance(value, int | float) or not math.isfinite(value) or not found.share or name in found.outcomes:
             return
+        found.outcomes = {**found.outcomes, name: float(value)}
+        self._maturity(name).put(identity, found.at, label.at, is_canary=found.is_canary)
+
+    def _valued(self, found: Open, name: str, value: float) -> None:
+        """Of a unit the first, so that units are independent of one another."""
         if self._seen.is_first(f"outcome {name}", found.unit):
-            self._tally.outcome(name, found.share, float(value), is_canary=found.is_canary)
+            self._tally.outcome(name, found.share, value, is_canary=found.is_canary)

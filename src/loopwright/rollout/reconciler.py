@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from loopwright.core.clock import Clock
@@ -17,21 +17,23 @@ from loopwright.core.event import Cause
 from loopwright.core.release import Release
 from loopwright.core.stores import Stores
 from loopwright.core.version import Route
-from loopwright.errors import Conflict, LoopwrightError, NotFound
-from loopwright.rollout import moving, starting
+from loopwright.errors import Conflict, LoopwrightError, NotFound, StoreUnavailable
+from loopwright.reconciler import Troubles
+from loopwright.rollout import moving, starting, unlike
 from loopwright.rollout.controller import decide
 from loopwright.rollout.course import course
 from loopwright.rollout.decision import Verdict
 from loopwright.rollout.facts import Facts
 from loopwright.rollout.log import Cursor, Log
 from loopwright.rollout.moving import Standing
-from loopwright.rollout.reader import HORIZON, Reader
+from loopwright.rollout.reader import Reader
 from loopwright.rollout.shares import Shares
-from loopwright.rollout.yardstick import Yardstick, class_shares
+from loopwright.rollout.yardstick import yardstick
 
 _logger = logging.getLogger(__name__)
-FAILED, RECOVERED = "ReconcilerFailed", "ReconcilerRecovered"
 _PAGE = 1000
+_RETRY = timedelta(minutes=1)
+"""After a release could not begin."""
 
 
 class Releases:
@@ -55,11 +57,13 @@ class Releases:
         self._readers: dict[str, Reader] = {}
         self._standing: dict[str, Standing] = {}
         self._shares: dict[str, tuple[int | None, Shares]] = {}
-        self._failing: dict[str, str] = {}
+        self._troubles = Troubles(self.name, stores.events, clock, actor)
         self._event = 0
         """The last that was heard of."""
         self._dirty: set[str] | None = None
         """The loops whose turn for a release is to be looked at; None for all."""
+        self._tried: dict[str, datetime] = {}
+        """When the release of a loop could not begin."""
         self._told: set[str] = set()
         """Subjects of which something was told that the release of a version has not looked at."""
 
@@ -124,19 +128,21 @@ class Releases:
 
     def _new_reader(self, standing: Standing) -> Reader:
         release, follows = standing.release, course(standing.plan)
-        shares_of_classes = {}
-        if release.champion is not None:
-            champion = self._stores.versions.get(release.loop, f"v{release.champion}")
-            shares_of_classes = class_shares(self._stores, champion)
+        challenger, champion = (
+            None if number is None else self._stores.versions.get(release.loop, f"v{number}")
+            for number in (release.challenger, release.champion)
+        )
+        assert challenger is not None
         return Reader(
             self._log(release.loop),
             Cursor.parse(standing.state.cursor),
             loop=release.loop,
             challenger=release.challenger,
             champion=release.champion,
-            yardstick=Yardstick(shares=shares_of_classes),
+            yardstick=yardstick(self._stores, challenger, champion),
             horizon=self._horizon(release.loop),
             has_outcomes=bool(follows.bigger_is_better or follows.smaller_is_better),
+            trained=unlike.both(self._stores, challenger, champion),
         )
 
     def _shares_of(self, standing: Standing) -> Shares:
@@ -153,11 +159,9 @@ class Releases:
     def _horizon(self, loop: str) -> timedelta:
         """How late a label may come, as the deployed loop says it."""
         try:
-            told = self._stores.deployments.get(loop).spec.get("monitor") or {}
+            return labels_within(self._stores.deployments.get(loop).spec)
         except NotFound:
-            return HORIZON
-        seconds = told.get("labels_within")
-        return timedelta(seconds=seconds) if isinstance(seconds, int | float) else HORIZON
+            return labels_within({})
 
     def _begin(self, busy: set[str]) -> int:
         """A loop that has a release waits for its end: then its events make it looked at again."""
@@ -165,21 +169,36 @@ class Releases:
         if dirty is not None and not dirty - busy:
             return 0
         deployed = [one for one in self._stores.deployments.in_force() if dirty is None or one.loop in dirty]
-        found = [one for one in deployed if one.loop not in busy]
-        self._dirty = {one.loop for one in deployed} & busy
-        return sum(self._guarded(deployment.loop, self._start, deployment) for deployment in found)
+        self._dirty = {one.loop for one in deployed}
+        found = [one for one in deployed if one.loop not in busy and not self._is_put_off(one.loop)]
+        return sum(self._looked_at(deployment) for deployment in found)
+
+    def _looked_at(self, deployment: Deployment) -> bool:
+        """Until it went through once, it is looked at again."""
+        loop = deployment.loop
+        self._tried[loop] = self._clock.now()
+        found = self._guarded(loop, self._start, deployment)
+        if loop not in (self._dirty or ()):
+            del self._tried[loop]
+        return found
+
+    def _is_put_off(self, loop: str) -> bool:
+        """Whether a release of it could not begin a moment ago: to fetch a bundle again may be dear."""
+        tried = self._tried.get(loop)
+        return tried is not None and timedelta(0) <= self._clock.now() - tried < _RETRY
 
     def _start(self, deployment: Deployment) -> bool:
+        found = self._begun(deployment)
+        assert self._dirty is not None
+        self._dirty.discard(deployment.loop)
+        return found
+
+    def _begun(self, deployment: Deployment) -> bool:
         due = starting.due(self._stores, deployment)
         if due is None:
             return False
         cause, plan = self._cause(""), starting.plan_of(deployment)
-        try:
-            starting.start(self._stores, self._log(deployment.loop), due.version, plan, cause, self._clock)
-        except Conflict:
-            assert self._dirty is not None
-            self._dirty.add(deployment.loop)
-            raise
+        starting.start(self._stores, self._log(deployment.loop), due.version, plan, cause, self._clock)
         for version in due.skipped:
             reason = f"v{due.version.number} was accepted since"
             told = {"reason": reason, "instead": due.version.number}
@@ -203,24 +222,14 @@ class Releases:
             found = work(*given)
         except Conflict:  # somebody else did it, or something else: the next pass sees what
             self._drop(loop)
+            self._tried.pop(loop, None)
             return False
-        except LoopwrightError as error:
+        except (LoopwrightError, OSError) as error:
             self._drop(loop)
-            self._failed(loop, error)
+            self._troubles.failed(loop, _ours(error))
             return False
-        if self._failing.pop(loop, None) is not None:
-            self._tell(RECOVERED, loop, "it goes on", {})
+        self._troubles.well(loop)
         return found
-
-    def _failed(self, loop: str, error: LoopwrightError) -> None:
-        if self._failing.get(loop) == error.what:
-            return
-        self._failing[loop] = error.what
-        _logger.error("the release of %s cannot go on: %s", loop, error)
-        self._tell(FAILED, loop, error.what, {"kind": type(error).__name__, "reason": error.what})
-
-    def _tell(self, kind: str, loop: str, reason: str, data: dict[str, str]) -> None:
-        self._stores.events.add(kind, f"loop:{loop}", self._cause(reason), {"reconciler": self.name} | data)
 
     def _drop(self, loop: str) -> None:
         """What was read is not stored: it is to be read again, by a new reader."""
@@ -236,6 +245,12 @@ class Releases:
 
     def _cause(self, reason: str) -> Cause:
         return Cause(actor=self._actor, at=self._clock.now(), reason=reason)
+
+
+def _ours(error: LoopwrightError | OSError) -> LoopwrightError:
+    if isinstance(error, LoopwrightError):
+        return error
+    return StoreUnavailable(f"the machine says: {error}", fix="look at its disk and its network")
 
 
 def follower(workspace: Path, loop: str) -> Log:

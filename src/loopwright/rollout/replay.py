@@ -40,7 +40,7 @@ class Record:
         return cls(
             plan=plan_from_dict(found["plan"]),
             before=restored(ReleaseState, found["before"]),
-            facts=restored(Facts, found["facts"]),
+            facts=restored(Facts, {"skewed": "", **found["facts"]}),
             decision=restored(Decision, found["decision"]),
         )
 

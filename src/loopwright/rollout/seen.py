@@ -5,6 +5,7 @@ All of it can be made again by reading the log from the release's beginning, so 
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,11 @@ from itertools import islice, takewhile
 from typing import Any
 
 from loopwright.predictions.labels import Label, key_text
+from loopwright.rollout.ranking import Pairs
 from loopwright.rollout.yardstick import Said
 
 _MOST_OPEN = 500_000
-"""Predictions without their label; beyond it the oldest are given up, of both versions alike."""
+"""Predictions without their label; beyond it those of every other unit are given up, by a hash that knows no version."""
 _MOST_LABELS = 200_000
 """Of predictions that have not turned up; beyond it the oldest are forgotten."""
 
@@ -33,7 +35,11 @@ class Open:
     said: Said | None = None
     unheard: Said | None = None
     key: Mapping[str, Any] | None = None
-    is_labelled: bool = False
+    label: Label | None = None
+    """The first that came."""
+    outcomes: Mapping[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    """Where what is said is the probability of the second of two."""
 
 
 @dataclass(slots=True)
@@ -46,11 +52,13 @@ class Seen:
     """The units that were named, and asked."""
     last_request: str = ""
     """Of those without a named unit, each of which is one of its own."""
+    thinned: int = 0
+    """How often the units whose labels are waited for were halved."""
     open: dict[str, Open] = field(default_factory=dict)
     """By id, oldest first."""
     told: dict[str, Label] = field(default_factory=dict)
     """Labels by prediction id, of what has not turned up, or lacks the other version's answer."""
-    by_key: dict[tuple[str, ...], dict[str, list[str]]] = field(default_factory=dict)
+    by_key: dict[tuple[str, ...], dict[str, dict[str, None]]] = field(default_factory=dict)
     """For each set of key columns that labels came by: the ids of what is open, by key."""
     told_by_key: dict[tuple[str, ...], dict[str, Label]] = field(default_factory=lambda: defaultdict(dict))
     errors: list[float] = field(default_factory=list)
@@ -59,6 +67,16 @@ class Seen:
     scores: dict[bool, deque[float]] = field(default_factory=dict)
     """Of the stretch in force, by whether the challenger gave them."""
     stretch: int = -1
+    pairs: Pairs = field(default_factory=Pairs)
+    """Labelled rows that wait for one of the other class."""
+    answers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    """Latencies that were measured, by stretch: of the champion and the challenger."""
+
+    def is_warm(self, stretch: int, cold: int, *, is_canary: bool) -> bool:
+        """Whether each version had answered more than so often under this share, once this answer is counted."""
+        counts = self.answers[stretch]
+        counts[is_canary] += 1
+        return min(counts) > cold
 
     def is_first(self, name: str, unit: str) -> bool:
         """Whether this unit had no such event before; it has now."""
@@ -83,7 +101,7 @@ class Seen:
         self.open[identity] = one
         for columns, index in self.by_key.items():
             if one.key and one.key.keys() >= set(columns):
-                index.setdefault(key_text(one.key, columns), []).append(identity)
+                index.setdefault(key_text(one.key, columns), {})[identity] = None
 
     def label_of(self, identity: str, key: Mapping[str, Any] | None) -> Label | None:
         """One that came before the prediction did."""
@@ -107,28 +125,51 @@ class Seen:
 
     def put_aside(self, label: Label) -> None:
         if label.prediction_id is not None:
-            _bounded(self.told, label.prediction_id, label)
+            self.told[label.prediction_id] = label
         elif label.key is not None:
             columns = tuple(sorted(label.key))
-            _bounded(self.told_by_key[columns], key_text(label.key, columns), label)
+            self.told_by_key[columns][key_text(label.key, columns)] = label
+
+    def is_sampled(self, unit: str) -> bool:
+        """
+        >>> sum(Seen(thinned=2).is_sampled(f"unit-{number}") for number in range(1000))
+        250
+        """
+        return not self.thinned or not zlib.crc32(unit.encode()) & ((1 << self.thinned) - 1)
+
+    def drop(self, identity: str) -> None:
+        """It waits for nothing more."""
+        one = self.open.pop(identity)
+        for columns, index in self.by_key.items():
+            if one.key and one.key.keys() >= set(columns):
+                name = key_text(one.key, columns)
+                named = index.get(name, {})
+                named.pop(identity, None)
+                if not named:
+                    index.pop(name, None)
 
     def forget(self, before: datetime) -> None:
-        """What waits for longer waits in vain; so do the oldest of too many."""
-        too_many = max(0, len(self.open) - _MOST_OPEN)
-        waited = [*islice(self.open, too_many)]
-        rest = islice(self.open.items(), too_many, None)
-        waited += [identity for identity, _ in takewhile(lambda item: item[1].at < before, rest)]
-        for identity in waited:
-            del self.open[identity]
+        """What waits for longer waits in vain."""
+        for identity, _ in list(takewhile(lambda item: item[1].at < before, self.open.items())):
+            self.drop(identity)
+        self.pairs.forget(before)
+        self.bound()
+
+    def thin(self) -> None:
+        """Of too many those of some units are waited for."""
+        while len(self.open) > _MOST_OPEN:
+            self.thinned += 1
+            for identity in [name for name, one in self.open.items() if not self.is_sampled(one.unit)]:
+                self.drop(identity)
+
+    def bound(self) -> None:
+        """Labels of what does not turn up: the oldest go."""
+        for kept in (self.told, *self.told_by_key.values()):
+            for name in list(islice(kept, max(0, len(kept) - _MOST_LABELS))):
+                del kept[name]
 
     def _index(self, columns: tuple[str, ...]) -> None:
         index = self.by_key[columns] = {}
         for identity, one in self.open.items():
             if one.key and one.key.keys() >= set(columns):
-                index.setdefault(key_text(one.key, columns), []).append(identity)
-
-
-def _bounded(kept: dict[str, Label], name: str, label: Label) -> None:
-    kept[name] = label
-    if len(kept) > _MOST_LABELS:
-        del kept[next(iter(kept))]
+                index.setdefault(key_text(one.key, columns), {})[identity] = None

@@ -99,17 +99,15 @@ def refuse_second(stores: Stores, version: Version) -> None:
 
 
 def due(stores: Stores, deployment: Deployment) -> Due | None:
-    """The newest accepted version that what is deployed made, if it is newer than all that were released. None too
-    where the loop has no plan.
+    """The newest accepted version that what is deployed made, if it is newer than all that any route ever named: what
+    was released or promoted and taken back is not begun again. None too where the loop has no plan.
 
     What somebody runs by hand, from files that are not deployed, is released by hand.
     """
     if deployment.spec.get("release") is None:
         return None
     loop = deployment.loop
-    current = stores.routes.current(loop)
-    before = stores.releases.list(loop, limit=1)
-    newest = max((current.champion or 0) if current else 0, before[0].challenger if before else 0)
+    newest = max((arm.version for route in stores.routes.history(loop) for arm in route.arms), default=0)
     found = [
         version
         for version in stores.versions.list(loop)

@@ -17,9 +17,12 @@ class Tally:
         self.requests = [0, 0]
         self.scored = 0
         self.crashes = 0
+        self.labels = [0, 0]
+        self.mature = [0, 0]
         self._events: dict[str, list[tuple[float, bool]]] = defaultdict(list)
         self._units: dict[float, list[int]] = defaultdict(lambda: [0, 0])
-        self._ended: tuple[list[tuple[str, bool]], list[tuple[str, bool]]] = ([], [])
+        self._labelled: dict[float, list[int]] = defaultdict(lambda: [0, 0])
+        self._ended = (_Ended(), _Ended())
         self._paired: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._outcomes: dict[tuple[str, float], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
 
@@ -29,8 +32,12 @@ class Tally:
     def unit(self, share: float, *, is_canary: bool) -> None:
         self._units[share][not is_canary] += 1
 
+    def labelled(self, share: float, *, is_canary: bool) -> None:
+        """A unit, by its first mature prediction with a label."""
+        self._labelled[share][not is_canary] += 1
+
     def ended(self, unit: str, *, is_well: bool, is_canary: bool) -> None:
-        self._ended[not is_canary].append((unit, is_well))
+        self._ended[not is_canary].add(unit, is_well=is_well)
 
     def pair(self, guardrail: str, *, is_challenger: bool) -> None:
         self._paired[guardrail][not is_challenger] += 1
@@ -38,7 +45,9 @@ class Tally:
     def outcome(self, name: str, share: float, value: float, *, is_canary: bool) -> None:
         self._outcomes[name, share][not is_canary].append(value)
 
-    def facts(self, now: datetime, *, known_until: datetime | None, cursor: str, score_drift: str) -> Facts:
+    def facts(
+        self, now: datetime, *, known_until: datetime | None, cursor: str, score_drift: str, skewed: str = ""
+    ) -> Facts:
         return Facts(
             now=now,
             known_until=known_until,
@@ -46,12 +55,12 @@ class Tally:
             requests=Counts(canary=self.requests[0], champion=self.requests[1]),
             scored=self.scored,
             events=tuple(_events(name, self._events[name]) for name in GUARDRAILS if name in self._events),
-            units=tuple(
-                Split(share=share, units=Counts(canary=found[0], champion=found[1]))
-                for share, found in sorted(self._units.items())
-            ),
-            row=Row.of(self._ended[0]),
-            champion_row=Row.of(self._ended[1]),
+            units=_splits(self._units),
+            labels=Counts(canary=self.labels[0], champion=self.labels[1]),
+            mature=Counts(canary=self.mature[0], champion=self.mature[1]),
+            labelled=_splits(self._labelled),
+            row=self._ended[0].row,
+            champion_row=self._ended[1].row,
             crashes=self.crashes,
             paired=tuple(
                 Paired(guardrail=name, challenger=found[0], champion=found[1])
@@ -62,7 +71,37 @@ class Tally:
                 for (name, share), (one, other) in sorted(self._outcomes.items())
             ),
             score_drift=score_drift,
+            skewed=skewed,
         )
+
+
+class _Ended:
+    """How the requests of one version ended, as `Row.of` would say of all of them."""
+
+    def __init__(self) -> None:
+        self._ready, self._requests = Row(), list[tuple[str, bool]]()
+        self._last: tuple[str, bool] | None = None
+
+    def add(self, unit: str, *, is_well: bool) -> None:
+        if is_well or self._last != (unit, False):
+            self._requests.append((unit, is_well))
+        self._last = (unit, is_well)
+        if len(self._requests) >= _AT_ONCE:
+            self._ready, self._requests = self.row, []
+
+    @property
+    def row(self) -> Row:
+        return self._ready.then(Row.of(self._requests))
+
+
+_AT_ONCE = 10_000
+
+
+def _splits(found: dict[float, list[int]]) -> tuple[Split, ...]:
+    return tuple(
+        Split(share=share, units=Counts(canary=counts[0], champion=counts[1]))
+        for share, counts in sorted(found.items())
+    )
 
 
 def _events(name: str, found: list[tuple[float, bool]]) -> Events:

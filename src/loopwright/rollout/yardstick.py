@@ -1,9 +1,12 @@
-"""What a prediction says, and whether a label says that it was wrong: one rule for both versions.
+"""What a prediction says, and whether a label says that it was wrong: one rule for both versions, by the metric that
+the loop is judged by.
 
-A class is wrong where it is not the label. Of two classes with probabilities, a prediction says the second where its
-probability is at least the share of it in the champion's training data: where one class is rare a model that is right
-to doubt would say the other one always, and nothing could be told of it. A number is wrong where it is further from the
-label than nine in ten of the champion's first ones were.
+Where that metric looks at ranks (AUC, average precision), what is wrong is a pair of rows: see `ranking`. Else a class
+is wrong where it is not the label. Of two classes with probabilities, a prediction says the second from one half on
+where the metric itself does (accuracy, F1 ...), and otherwise where its probability is at least the share of it in the
+champion's training data: where one class is rare a model that is right to doubt would say the other one always, and
+nothing could be told of it. A number is wrong where it is further from the label than nine in ten of the champion's
+first ones were.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ Said = str | float
 FIRST_ERRORS = 500
 """Of the champion, by which its limit is set, where predictions are numbers."""
 FIRST_LATENCIES = 1_000
+RANKED = frozenset({"roc_auc", "average_precision"})
+"""Metrics of two classes that know no threshold."""
+_AT_A_HALF = frozenset({"accuracy", "balanced_accuracy", "precision", "recall", "f1"})
 _FAR, _SLOW = 0.9, 0.99
 
 
@@ -42,7 +48,9 @@ class Yardstick:
     """Limits are frozen once they are known."""
 
     shares: Mapping[str, float] = field(default_factory=dict)
-    """Of the classes in the champion's training data; none where they are not known."""
+    """Of the classes in the champion's training data; none where they are not known, or one half decides."""
+    ranks: bool = False
+    """Whether what is wrong is a pair of rows."""
     wrong_by: float | None = None
     slow_ms: float | None = None
 
@@ -53,6 +61,8 @@ class Yardstick:
         >>> Yardstick().said(line), Yardstick(shares={"true": 0.2}).said(line)
         ('false', 'true')
         """
+        if self.ranks:
+            return self.score(line) if line.probabilities and len(line.probabilities) == 2 else None
         if line.probabilities and len(line.probabilities) == 2:
             other, positive = line.probabilities
             return positive if line.probabilities[positive] >= self.shares.get(positive, 0.5) else other
@@ -85,11 +95,46 @@ class Yardstick:
         error = self.error(said, label)
         return None if error is None or self.wrong_by is None else error > self.wrong_by
 
+    def is_positive(self, classes: Sequence[str], label: object) -> bool | None:
+        """Of two classes, whether the label is the second; None where it is neither.
+
+        >>> [Yardstick().is_positive(("false", "true"), label) for label in (True, 0, "late")]
+        [True, False, None]
+        """
+        found = [place for place, name in enumerate(classes) if label is not None and _is_class(name, label)]
+        return bool(found[0]) if len(found) == 1 else None
+
     def with_errors(self, errors: Sequence[float]) -> Yardstick:
         return replace(self, wrong_by=float(np.quantile(errors, _FAR)))
 
     def with_latencies(self, latencies: Sequence[float]) -> Yardstick:
         return replace(self, slow_ms=float(np.quantile(latencies, _SLOW)))
+
+
+def is_ranked(version: Version) -> bool:
+    return version.task == "binary" and version.metric in RANKED
+
+
+def yardstick(stores: Stores, challenger: Version, champion: Version | None) -> Yardstick:
+    """By the metric that the challenger was judged by, which is what the loop says now."""
+    if is_ranked(challenger):
+        return Yardstick(ranks=True)
+    if champion is None or challenger.metric in _AT_A_HALF:
+        return Yardstick()
+    return Yardstick(shares=class_shares(stores, champion))
+
+
+def told(challenger: Version) -> str:
+    """What counts as a mistake of this version and of the champion, in words."""
+    metric = challenger.metric
+    if is_ranked(challenger):
+        return f"a pair of labelled rows close in time, one of each class, that is ranked wrongly (judged by {metric})"
+    if challenger.task == "regression":
+        return "an error beyond the champion's frozen 90 % quantile"
+    if challenger.task != "binary" or metric in _AT_A_HALF:
+        return f"a predicted class that is not the label (judged by {metric})"
+    share = "the share that this class had in the champion's training rows"
+    return f"a class that is not the label; the second class is said from {share} on (judged by {metric})"
 
 
 def class_shares(stores: Stores, version: Version) -> dict[str, float]:
@@ -110,8 +155,11 @@ def class_shares(stores: Stores, version: Version) -> dict[str, float]:
 
 
 def _is_class(said: str, label: object) -> bool:
-    told = _class(label)
-    return told == said or (isinstance(label, bool) and said == str(int(label)))
+    """Of two classes 0 and 1 are false and true, however they are written."""
+    if _class(label) == said:
+        return True
+    is_one_or_none = isinstance(label, int | float) and label in (0, 1)
+    return is_one_or_none and said in (str(int(label)), str(bool(label)).lower())  # type: ignore[call-overload]
 
 
 def _class(label: object) -> str:
