@@ -50,7 +50,7 @@ from loopwright.pipeline import deployed
 from loopwright.pipeline.deployed import Ran
 from loopwright.pipeline.keys import as_json
 from loopwright.pipeline.request import Report, Request
-from loopwright.pipeline.supervisor import Ending, Supervisor
+from loopwright.pipeline.supervisor import WORKER_DIED, Ending, Supervisor
 from loopwright.settings import Settings
 
 if TYPE_CHECKING:
@@ -316,12 +316,32 @@ def run_deployed(
     """Run what is deployed, not the working tree, in a worker process of its own; wait for its end.
 
     The run is called `run_id`, unless another one is at the very same work: then that is waited for. Where there is a
-    run of that name it is taken up, or, when it has ended, told. What goes wrong with the code, its environment or its
-    data is told by the result. Raises `StoreError` where the workspace is what fails.
+    run of that name it is taken up, or, when it has ended, told. A worker that died is replaced once: it may have been
+    killed for what it could not help. What goes wrong with the code, its environment or its data is told by the result.
+    Raises `StoreError` where the workspace is what fails.
     """
     there = _run_named(system.stores, run_id)
     if there is not None and there.status.is_final:
         return _ran(system.stores, deployment, Ending(run=there.id, status=there.status.value, error=there.error))
+    try:
+        ending = _turn(system, deployment, parameters, run_id, there, on_report)
+        if ending.error is not None and ending.error.kind == WORKER_DIED:
+            died = _run_named(system.stores, ending.run or run_id)
+            ending = _turn(system, deployment, parameters, run_id, died, on_report)
+        return _ran(system.stores, deployment, ending)
+    except (EnvironmentFailed, DataError, SettingsError) as error:
+        return Ran(status=RunStatus.FAILED.value, run_id=None, version=None, error=str(error))
+
+
+def _turn(
+    system: System,
+    deployment: Deployment,
+    parameters: Mapping[str, Any],
+    run_id: str | None,
+    there: Run | None,
+    on_report: Callable[[Report], None],
+) -> Ending:
+    """One worker's, from the beginning or where the run that is `there` stopped."""
     asked = Request(
         file=Path(deployment.file),
         pipeline=deployment.loop,
@@ -330,10 +350,7 @@ def run_deployed(
         run=there.id if there else None,
         folder=system.folder,
     )
-    try:
-        return _ran(system.stores, deployment, system._run_deployed(asked, deployment, on_report))
-    except (EnvironmentFailed, DataError, SettingsError) as error:
-        return Ran(status=RunStatus.FAILED.value, run_id=None, version=None, error=str(error))
+    return system._run_deployed(asked, deployment, on_report)
 
 
 def try_out(system: System, asked: Request, on_report: Callable[[Report], None] = lambda _: None) -> Ending:

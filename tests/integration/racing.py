@@ -47,33 +47,34 @@ def race(stores: Stores, url: str, folder: Path) -> None:
     """Fails unless of each pair one won, and the other was told who did."""
     for loop in ("flights", "promoted"):
         two_versions(stores, loop)
-    rivals = [_start(url, folder, name) for name in ("a", "b")]
+    rivals = [rival(url, folder, name) for name in ("a", "b")]
     for number in range(RACES):
-        outcomes = [json.loads(said) for said in _ask(rivals, str(number))]
+        outcomes = [json.loads(said) for said in ask_all(rivals, str(number))]
         for pair in zip(*outcomes, strict=True):
             assert sorted(pair) == ["tester", "won"], (number, pair)
-        assert _ask(rivals, "go on") == ["next", "next"]
-    for rival in rivals:
-        rival.communicate(timeout=60)
-        assert rival.returncode == 0
+        assert ask_all(rivals, "go on") == ["next", "next"]
+    for one in rivals:
+        one.communicate(timeout=60)
+        assert one.returncode == 0
     assert len(stores.releases.list(limit=2 * RACES)) == RACES
     assert len(stores.retrainings.unfinished()) == RACES
     assert len(stores.routes.history("promoted")) == RACES + 1
 
 
-def _ask(rivals: list[subprocess.Popen[str]], line: str) -> list[str]:
+def ask_all(rivals: list[subprocess.Popen[str]], line: str) -> list[str]:
     """The same thing of both, so that they do it at once."""
-    for rival in rivals:
-        assert rival.stdin
-        rival.stdin.write(f"{line}\n")
-        rival.stdin.flush()
-    return [rival.stdout.readline().strip() for rival in rivals if rival.stdout]
+    for one in rivals:
+        assert one.stdin
+        one.stdin.write(f"{line}\n")
+        one.stdin.flush()
+    return [one.stdout.readline().strip() for one in rivals if one.stdout]
 
 
-def _start(url: str, folder: Path, name: str) -> subprocess.Popen[str]:
+def rival(url: str, folder: Path, name: str, program: str = CONTROLLER) -> subprocess.Popen[str]:
+    """A process that does what it is told, a line at a time, and answers with a line."""
     path = os.pathsep.join([str(SOURCE), str(SOURCE.parent)])
     return subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, url, str(folder), name],
+        [sys.executable, "-c", program, url, str(folder), name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

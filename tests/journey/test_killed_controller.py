@@ -66,6 +66,9 @@ class JournalLog(PaperLog):
     def read(self, cursor: str = "", most: int | None = None, *, rows: bool = True) -> Any:
         return self._follower.read(cursor, most, rows=rows)
 
+    def at_end(self) -> str:
+        return self._follower.at_end()
+
     def close(self) -> None:
         for each in self._journals.values():
             each.close()

@@ -240,7 +240,9 @@ def test_a_promotion_that_is_torn_takes_a_loop_down_at_no_restart_of_a_worker(pr
         spoil(project, 2)  # mended: the newest is still tried
         until(lambda: hammer.answered[-1][1] == 2, 90)
     hammer.assert_all_kept()
-    assert len(events(project, "VersionNotLoaded")) == 1
+    assert 1 <= len(events(project, "VersionNotLoaded")) <= 6, (
+        "of each attempt that is told, by those that came later too"
+    )
 
 
 def told_of_all(project: Project) -> None:

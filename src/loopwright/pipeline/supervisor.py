@@ -25,6 +25,8 @@ from loopwright.pipeline.step import Retry
 from loopwright.pipeline.worker import turn_report
 
 _LOOK_SECONDS = 0.2
+WORKER_DIED = "WorkerDied"
+"""The kind of a failure that no step raised: its process is gone."""
 
 
 @dataclass(kw_only=True)
@@ -173,7 +175,7 @@ class Supervisor:
             self._tell(turn_report(execution), ending)
         failed = next((e for e in after if e.status is ExecutionStatus.FAILED), None)
         if failed or not hit:
-            error = failed.error if failed else Failure(kind="WorkerDied", message=f"the worker {death.told}")
+            error = failed.error if failed else Failure(kind=WORKER_DIED, message=f"the worker {death.told}")
             stores.runs.finish(lease, RunStatus.FAILED, cause, error)
             ending.status, ending.error = RunStatus.FAILED.value, error
             self.on_report(Report(told="end", run=run.id, status=ending.status, error=error))
@@ -182,7 +184,7 @@ class Supervisor:
     def _after_death(self, execution: Execution, death: _Death) -> Execution:
         message = f"the worker {death.told} while step {execution.step!r} was running"
         log = self.logs / execution.run_id / f"worker-{execution.token}.log"
-        error = Failure(kind="WorkerDied", message=message, traceback=tail(log))
+        error = Failure(kind=WORKER_DIED, message=message, traceback=tail(log))
         retry = death.retries.get(execution.step, Retry(retries=0, backoff_seconds=1))
         return turn.failed(execution, error, retry, self.clock.now())
 
@@ -193,7 +195,7 @@ class Supervisor:
         return replace(lease, expires_at=expires_at)
 
     def _stillborn(self, ending: Ending, death: _Death) -> Ending:
-        ending.error = Failure(kind="WorkerDied", message=f"the worker {death.told} before it had begun")
+        ending.error = Failure(kind=WORKER_DIED, message=f"the worker {death.told} before it had begun")
         ending.fix = "try again; if it happens again, run the file with python to see what it does when imported"
         return ending
 

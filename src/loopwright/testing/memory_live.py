@@ -56,7 +56,8 @@ class MemoryReleases:
             return self._placed(replace(release, number=release.number + 1), route, cause, kind, data)
 
     def get(self, name: str) -> Release:
-        found = next((one for one in self._rank() if name in (one.id, one.loop)), None)
+        ranked = sorted(self._rank(), key=lambda one: one.ended_at is not None)  # what goes on is the newest
+        found = next((one for one in ranked if name in (one.id, one.loop)), None)
         if found is None:
             raise releases.no_release(name, {one.loop for one in self._rank()})
         return found
