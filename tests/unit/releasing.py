@@ -13,7 +13,7 @@ from loopwright.rollout.state import ReleaseState
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-CALM = Canary(hold="1h", shares=[0.01, 0.1, 0.5, 1.0])
+CALM = Canary(hold="1h", shares=[0.01, 0.1, 0.5, 1.0], watch="1d")
 
 
 def started(plan: Plan = CALM, champion: int | None = 1) -> ReleaseState:

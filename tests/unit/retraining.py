@@ -100,8 +100,9 @@ class Kept:
         self.tables, self.runs = Tables(), Runs()
         self.deploy("code-1", retrain or Retrain([on_new_data("30d")]))
 
-    def deploy(self, code: str, retrain: Retrain, loop: str = "late") -> None:
-        spec = {"loop": loop, "table": {"name": "flights"}, "retrain": to_spec(retrain), "monitor": None}
+    def deploy(self, code: str, retrain: Retrain, loop: str = "late", release: Mapping[str, Any] | None = None) -> None:
+        spec: dict[str, Any] = {"loop": loop, "table": {"name": "flights"}, "retrain": to_spec(retrain), "monitor": None}
+        spec |= {} if release is None else {"release": release}
         made = Deployment(
             loop=loop, file="loop.py", code=code, environment="environment", settings={}, spec=spec,
             created_at=self.clock.now(), created_by="tester",

@@ -61,6 +61,11 @@ class PaperLog:
             is_more=first + len(found) < len(self.written),
         )
 
+    def at_end(self) -> str:
+        if not self.is_readable:
+            raise OSError("the disk is gone")
+        return str(len(self.written))
+
 
 Behaviour = Callable[[int, Arm], bool]
 """Of the request of that number, whether the arm's version does badly at it."""

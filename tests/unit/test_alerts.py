@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,12 @@ from loopwright.alerts.incident import Happening, Ledger, Message, Silence, abso
 from loopwright.alerts.reconciler import Alerts, ledger_of
 from loopwright.alerts.silences import silence, unsilence
 from loopwright.alerts.urgency import Urgency
+from loopwright.core.clock import new_ulid
 from loopwright.core.event import Cause, Event
 from loopwright.core.progress import Progress
+from loopwright.core.version import Arm, Route
 from loopwright.errors import SettingsError, UsageError
+from loopwright.predictions.failures import Failures
 from loopwright.testing import HandClock, memory_stores
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -214,7 +218,7 @@ def test_a_promise_that_burns_is_told_once_and_its_end_too() -> None:
         ("VersionRolledBack", {"route": 7}, Urgency.NOTIFY, "rolled back by route 7"),
         ("ReleaseMoved", {"verdict": "hold", "challenger": 2}, Urgency.NOTIFY, "release of v2 holds"),
         ("AlertUndelivered", {"to": "me"}, Urgency.TICKET, "me is not reached"),
-        ("FindingRaised", {"monitor": "input", "subject": "temp"}, Urgency.DIGEST, "input temp"),
+        ("FindingRaised", {"monitor": "input", "subject": "temp", "version": 3}, Urgency.DIGEST, "input temp of v3"),
         ("JournalDegraded", {}, Urgency.PAGE, "journal"),
         ("VersionPromoted", {}, Urgency.DIGEST, ""),
     ],
@@ -302,6 +306,39 @@ def test_what_happened_before_anybody_looked_is_not_told(tmp_path: Path) -> None
     place.alerts().reconcile()
     assert place.titles() == ["[notify] flights: decay of v1"]
     assert place.alerts().reconcile() == 0
+
+
+def test_requests_are_counted_from_the_first_look_on_and_of_a_loop_served_later_all(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    served = list[Route]()
+    routes: Any = SimpleNamespace(newest=lambda: served)
+    place.stores = replace(place.stores, routes=routes)
+    written = Failures(tmp_path / ".loopwright", place.clock)
+
+    def fail(loop: str, times: int) -> None:
+        for _ in range(times):
+            version: Any = SimpleNamespace(loop=loop, number=1, digest="d", name=f"{loop} v1")
+            written.note(version, Arm(name="champion", version=1, share=1.0), new_ulid(place.clock), "error", "")
+
+    def serve(loop: str) -> None:
+        served.append(Route(loop=loop, arms=(Arm(name="champion", version=1, share=1.0),), at=NOON, actor="me"))
+
+    def failed(loop: str) -> int:
+        kept = place.stores.progress.get(f"alerts-counts:{loop}")
+        assert kept is not None
+        return sum(one.failed for one in Counts.from_dict(kept.value["buckets"]).buckets.values())
+
+    serve("flights")
+    fail("flights", 500)
+    alerts = place.alerts()
+    alerts.reconcile()
+    assert (failed("flights"), place.titles()) == (0, [])
+    fail("flights", 3)
+    serve("trains")
+    fail("trains", 4)
+    alerts.reconcile()
+    place.alerts().reconcile()
+    assert (failed("flights"), failed("trains")) == (3, 4)
 
 
 def test_a_way_that_does_not_answer_is_tried_again_and_given_up_after_a_day(tmp_path: Path) -> None:

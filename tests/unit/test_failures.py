@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from tests.unit.serving import ROW, Multiplier, Station, a_model
 from tests.unit.test_hot import arms
 from tests.unit.wires import Gatehouse
 
+from loopwright.core.clock import Ulids, new_ulid
 from loopwright.core.version import Arm
 from loopwright.errors import PredictionNotFound
 from loopwright.gateway.model import LoadedModel, Predicted
@@ -85,6 +87,46 @@ def test_a_request_that_took_too_long_is_written_down_once(
 
     house.run(story)
     assert [(one.kind, one.rows) for one in written(house.station.workspace)] == [("timeout", 1)]
+
+
+def test_a_failure_bears_the_moment_at_which_its_request_came(tmp_path: Path) -> None:
+    clock = HandClock()
+    made, version = Failures(tmp_path, clock), a_model(1).version
+    came = clock.now()
+    late, ahead = new_ulid(clock), Ulids(clock).at(came + timedelta(hours=1))
+    clock.advance(30)
+    for ulid in (late, ahead):  # the second by a clock that was set back since
+        made.note(version, Arm(name="champion", version=1, share=1.0), ulid, "timeout", "late")
+    made.close()
+    assert [one.at for one in written(tmp_path)] == [came, came + timedelta(seconds=30)]
+
+
+def test_files_of_failures_that_nobody_has_written_to_since_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(moment: datetime, written_at: datetime) -> None:
+        made = Failures(tmp_path, HandClock(moment))
+        made.note(
+            a_model(1).version, Arm(name="champion", version=1, share=1.0), new_ulid(HandClock(moment)), "error", ""
+        )
+        made.close()
+        newest = max(journal.files(tmp_path / failures.FOLDER, "flights"), key=lambda file: file.stat().st_mtime)
+        os.utime(newest, (written_at.timestamp(), written_at.timestamp()))
+
+    day, now = timedelta(days=1), datetime(2026, 5, 5, tzinfo=UTC)
+    at(now - 9 * day, now - 8 * day)
+    at(now - 3 * day, now)
+    at(now, now)
+    at(now + 9 * day, now - 9 * day)  # by a clock that was turned by hand
+    read, opening = list[str](), Path.open
+
+    def noted(file: Path, *given: Any) -> Any:
+        read.append(file.name)
+        return opening(file, *given)
+
+    monkeypatch.setattr(Path, "open", noted)
+    found = [one.at for one in failures.since(tmp_path, "flights", now - 2 * day)]
+    assert (found, len(read)) == ([now, now + 9 * day], 3)
 
 
 def test_a_shadow_that_fails_at_a_request_is_written_down_as_one(house: Gatehouse) -> None:

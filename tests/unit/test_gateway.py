@@ -257,6 +257,7 @@ def test_what_is_journalled_is_the_row_as_it_came_its_key_and_the_answer(station
         "label": False,
         "probabilities": {"false": pytest.approx(0.86), "true": pytest.approx(0.14)},
         "latency_ms": 0.0,
+        "route": 1,
     }
 
 

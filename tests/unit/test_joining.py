@@ -281,6 +281,21 @@ def test_a_torn_label_is_passed_by_and_one_being_written_comes_later(log: Log) -
     assert log.joined()["label"].to_list() == [True, True]
 
 
+def test_labels_that_nobody_will_ask_for_are_forgotten_and_read_again_by_who_does(log: Log) -> None:
+    log.predict(line(), line(IDS[1], 10), line(IDS[2], 20))
+    log.label(label(True, 1), label(True, 11, prediction_id=IDS[1]))
+    joiner = joining.Joiner(log.workspace, "flights")
+    assert joiner.joined()["label"].to_list() == [True, True, None]
+    joiner.forget(after(10))
+    joiner.forget(after(9))  # of less than that nothing is known any more
+    log.label(label(False, 2, prediction_id=IDS[0]), label(True, 21, prediction_id=IDS[2]))
+    assert joiner.joined(since=after(10))["label"].to_list() == [True, True]
+    assert sum(map(len, joiner._kept)) == 2
+    assert joiner.joined(since=after(0))["label"].to_list() == [False, True, True]
+    joiner.forget(after(99))
+    assert (joiner.joined(since=after(99))["label"].to_list(), joiner._kept) == ([], [])
+
+
 def test_erased_labels_are_gone_for_who_had_read_them(log: Log) -> None:
     log.predict(line(key={"flight_id": 7}), line(IDS[1], key={"flight_id": 8}))
     log.label(label(True), label(False, prediction_id=IDS[1]))

@@ -179,7 +179,7 @@ def test_routes_are_read_with_one_question_however_many_loops_there_are(station:
     assert asked == ["newest"]
 
 
-def test_a_version_that_cannot_be_loaded_is_an_event_once_and_when_the_store_is_back(station: Small) -> None:
+def test_a_version_that_cannot_be_loaded_is_an_event_when_the_store_is_back_and_twice_more(station: Small) -> None:
     station.promote(1)
     station.table.put(("champion", 2, 1.0))
     station.gateway.refresh()
@@ -195,9 +195,10 @@ def test_a_version_that_cannot_be_loaded_is_an_event_once_and_when_the_store_is_
         station.clock.advance(100)
         station.gateway.refresh()
         station.notices.write()
-    (event,) = station.stores.events.list()
+    event, *again = station.stores.events.list()
     assert (event.kind, event.subject, event.cause.actor) == ("VersionNotLoaded", "version:flights:2", "gateway")
     assert event.data == {"route": 2, "what": "flights v2 is torn", "fix": None}
+    assert [one.data for one in again] == [{**event.data, "attempts": 3}, {**event.data, "attempts": 5}]
     assert station.ask("flights") == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def test_the_newest_findings_are_told_what_alarms_first(folder: Path) -> None:
     assert [line.split()[:5] for line in told[2:4]] == [
         ["alarmed", "2026-03-04", "00:00", "skew", what] for what in ("all", "distance")
     ]
+
+
+def test_numbers_are_told_with_their_units_and_ages_in_words(folder: Path) -> None:
+    told = run(monitor, LOOP, "--project", str(folder))
+    lines = {tuple(line.split()[3:5]): line for line in told.splitlines()[2:]}
+    assert re.search(r" 0 % +1 % ", lines["operation", "errors"])
+    assert re.search(r" (1\.99|2|2\.0\d) ms ", lines["operation", "latency"])
+    assert re.search(r" 36 hours +90 days ", lines["staleness", "champion"])
+    assert "late v1 is 36 hours old; the limit is 90 days" in lines["staleness", "champion"]
+    assert "the newest label is 12 hours old" in lines["staleness", "labels"]
+    assert re.search(r"\de-\d", told) is None
 
 
 def test_findings_go_back_window_by_window(folder: Path) -> None:

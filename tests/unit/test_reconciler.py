@@ -10,7 +10,7 @@ import pytest
 
 from loopwright.core.stores import Leaders
 from loopwright.errors import DataError, StoreUnavailable
-from loopwright.reconciler import LEASE_SECONDS, Troubles, keep
+from loopwright.reconciler import LEASE_SECONDS, Troubles, keep, seat_here
 from loopwright.testing import HandClock, memory_stores
 
 
@@ -114,6 +114,11 @@ def test_a_follower_takes_over_when_the_leader_falls_silent() -> None:
     assert leaders.take("counting", "one that was killed", rests.clock.now(), LEASE_SECONDS)
     assert kept(follower, rests, leaders, "b") == [False, True]
     assert follower.passes == 20 - LEASE_SECONDS
+
+
+def test_two_of_one_host_and_one_process_number_have_seats_of_their_own() -> None:
+    clock = HandClock()  # as two containers have them, at one moment
+    assert seat_here(clock) != seat_here(clock)
 
 
 def test_a_leader_that_was_replaced_follows() -> None:

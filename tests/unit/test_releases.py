@@ -304,6 +304,9 @@ def test_labels_by_key_and_labels_that_come_before_their_prediction_count(street
     street.log.written[-1] = type(line)(**{**{name: getattr(line, name) for name in line.__struct_fields__}, "key": {"flight_id": 7, "day": "x"}})  # fmt: skip  # noqa: E501
     street.log.written.append(Label(label=False, at=street.clock.now(), origin="test", key={"flight_id": 7.0}))
     street.reconciler.reconcile()
+    assert street.standing().state.guard("mistakes").worse.champion == 0, "too few to say when labels come"
+    street.clock.advance(7 * 86_400)
+    street.reconciler.reconcile()
     assert street.standing().state.guard("mistakes").worse.champion == 2
 
 

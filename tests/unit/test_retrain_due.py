@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,15 +10,16 @@ import pytest
 from tests.unit.retraining import DAY, HOUR, NOON, facts, past
 
 import loopwright as lw
-from loopwright.core.retraining import RetrainingStatus
+from loopwright.core.retraining import Retraining, RetrainingStatus
 from loopwright.errors import DataError, DeclarationError
 from loopwright.retrain.due import Due, Waiting, answers, decide, due, held, learns_since, new_code
-from loopwright.retrain.facts import Moved, Quality
+from loopwright.retrain.facts import Coming, Moved, Quality
 from loopwright.retrain.triggers import Retrain, Trigger, every, from_spec, on_decay, on_drift, on_new_data, to_spec
 
 NEW_YORK = "America/New_York"
 LEARNED = NOON - 10 * DAY
 DRIFTED = Moved(at=NOON - DAY, champion="late v1", drifted=("carrier", "hour"))
+ON_ITS_WAY = Coming(says="late v2 is on its way", since=NOON - DAY)
 
 
 def quality(value: float, *, nearest: float | None = None, labels: int = 900) -> dict[str, Quality]:
@@ -40,6 +42,7 @@ DUE: list[tuple[Trigger, dict[str, Any], str]] = [
 WAITING: list[tuple[Trigger, dict[str, Any], str]] = [
     (on_new_data("30d"), {"rows_until": None}, "no rows with a time yet"),
     (on_new_data("30d"), {"rows_until": LEARNED + 29 * DAY}, "rows of 29d came since the last training, up to 2026-03"),
+    (on_new_data("30d"), {}, "no rows came since the last training: the newest is of 2026-02-20; 30d are waited for"),
     (on_drift(), {}, "no drift was found since"),
     (on_drift(), {"moved": Moved(at=NOON, champion="late v1", suspected=("hour",))}, "1 of 2 windows in a row drifted"),
     (on_drift(), {"moved": Moved(at=LEARNED, champion="late v1", drifted=("hour",))}, "no drift was found since"),
@@ -100,7 +103,7 @@ HELD: list[tuple[str, dict[str, Any], str]] = [
         {"past": (past(at=NOON - 3 * DAY), past(at=NOON - 6 * DAY))},
         "budget 2 of 2 this week: free again on 2026-03-03 12:00 UTC",
     ),
-    ("on_decay", {"on_its_way": "late v2 is on its way"}, "late v2 is on its way"),
+    ("on_decay", {"coming": ON_ITS_WAY}, "late v2 is on its way; waited for until 2026-03-03 12:00 UTC at most"),
 ]
 
 
@@ -114,12 +117,16 @@ FREE: list[tuple[str, dict[str, Any]]] = [
     ("on_drift", {"past": (past(at=NOON - 2 * DAY),)}),
     ("on_drift", {"past": (past("new code", at=NOON - HOUR), past("by hand", at=NOON - HOUR))}),
     ("new code", {"past": (past(at=NOON - HOUR), past(at=NOON - 2 * HOUR))}),
-    ("every", {"on_its_way": "late v2 is on its way"}),
+    ("every", {"coming": ON_ITS_WAY}),
+    ("on_drift", {"coming": replace(ON_ITS_WAY, since=NOON - 2 * DAY)}),
+    ("on_decay", {"coming": replace(ON_ITS_WAY, to_do="lw release resume late")}),
     ("every", {"past": (past(at=NOON + 365 * DAY),)}),
 ]
 
 
-@pytest.mark.parametrize(("trigger", "changed"), FREE)
+@pytest.mark.parametrize(
+    ("trigger", "changed"), FREE, ids=[f"{name} {number}" for number, (name, _) in enumerate(FREE)]
+)
 def test_what_nothing_holds_runs(trigger: str, changed: dict[str, Any]) -> None:
     assert held(trigger, Retrain(), facts(**changed)) == ""
 
@@ -149,6 +156,48 @@ def test_the_cause_is_the_same_for_all_who_look_until_it_learned_again() -> None
     after = due(on_drift(), facts(**moved, trained=(LEARNED, NOON - 2 * DAY)))
     assert isinstance(after, Due)
     assert after.cause != first.cause
+
+
+@pytest.mark.parametrize(("trigger", "changed", "says"), DUE, ids=[says for _, _, says in DUE])
+def test_what_failed_is_due_again_by_a_name_of_its_own(trigger: Trigger, changed: dict[str, Any], says: str) -> None:
+    causes = list[str]()
+    tried: tuple[Retraining, ...] = ()
+    for status in (RetrainingStatus.FAILED, RetrainingStatus.FAILED, RetrainingStatus.REJECTED):
+        found = due(trigger, facts(**changed, past=tried))
+        assert isinstance(found, Due)
+        assert ("failed" in found.reason) == bool(causes)
+        causes.append(found.cause)
+        at = NOON - HOUR + len(causes) * HOUR / 4
+        tried = (past(found.trigger, at=at, cause=found.cause, evidence=found.evidence, status=status), *tried)
+    assert causes == [causes[0], f"{causes[0]}, try 2", f"{causes[0]}, try 3"]
+    assert isinstance(due(trigger, facts(**changed, past=tried)), Waiting)
+    assert "cool-down" in held("every", Retrain(), facts(past=tried[1:]))
+
+
+NEVER_WELL: list[tuple[Trigger, dict[str, Any], type]] = [
+    (on_new_data("30d"), {"rows_until": LEARNED + DAY}, Waiting),
+    (on_new_data("30d"), {"rows_until": LEARNED + 30 * DAY}, Due),
+    (every("10d"), {"now": NOON - HOUR}, Waiting),
+    (every("10d"), {}, Due),
+]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "changed", "answer"), NEVER_WELL, ids=["few rows", "more rows", "not yet", "some time later"]
+)
+def test_new_code_that_failed_is_tried_again_with_more_rows_or_by_schedule_and_not_as_it_is(
+    trigger: Trigger, changed: dict[str, Any], answer: type
+) -> None:
+    known = {"rows_until": LEARNED.isoformat()}
+    failed = past("new code", at=LEARNED, cause="new code:1", status=RetrainingStatus.FAILED, evidence=known)
+    never = {"is_learned": False, "champion": None, "trained": (), "trained_until": None, "past": (failed,)}
+    assert isinstance(due(trigger, facts(**(never | changed))), answer)
+    assert "the retraining of 2026-02-20 failed" in new_code(facts(**never)).reason
+
+
+def test_a_cron_line_is_named_with_its_zone() -> None:
+    told = [name for name, _ in answers(Retrain([every("0 3 * * 1", zone=NEW_YORK), every("2d")]), facts())]
+    assert told == ["new code", f"every 0 3 * * 1 {NEW_YORK}", "every 2d"]
 
 
 class Turned:

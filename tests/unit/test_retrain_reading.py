@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from tests.unit.retraining import DAY, NOON, Kept
+import pytest
+from tests.unit.retraining import DAY, NOON, Kept, past
 
 from loopwright.core.finding import Finding, Level
 from loopwright.core.progress import Progress
+from loopwright.core.retraining import RetrainingStatus
 from loopwright.core.version import CHAMPION
 from loopwright.judge.evaluation import Evaluation, Measured
-from loopwright.retrain.due import Due, Waiting, answers
+from loopwright.retrain.due import Due, Waiting, answers, held
+from loopwright.retrain.facts import Coming, Facts
 from loopwright.retrain.reading import Reading
 from loopwright.retrain.triggers import Retrain, on_decay
 from loopwright.testing.conformance import a_route, a_version
+from loopwright.testing.live_nouns import a_release
 
 DECLARED = Retrain([on_decay("roc_auc", by=0.03)])
 
@@ -96,14 +101,86 @@ def test_what_is_said_of_another_version_counts_for_nothing() -> None:
     assert "may still be chance" in decay(kept).reason
 
 
-def test_a_newer_accepted_version_is_on_its_way_until_it_was_tried() -> None:
+def accepted(kept: Kept, name: str, *, run: str = "", **lineage: object) -> None:
+    made = replace(a_version(name, loop="late"), created_at=kept.clock.now(), lineage={"code": "code-1", **lineage})
+    kept.stores.versions.add(replace(made, run_id=run or made.run_id), [], kept.cause())
+
+
+def read(kept: Kept) -> Facts:
+    return Reading(kept.stores, kept.tables).one("late", kept.clock.now())[1]
+
+
+def put(kept: Kept, *arms: tuple[str, int, float], aliases: dict[str, int | None]) -> None:
+    current = kept.stores.routes.current("late")
+    kept.stores.routes.change(a_route(*arms, loop="late"), aliases, kept.cause(), current.number if current else None)
+
+
+def test_a_newer_version_is_on_its_way_until_it_was_tried() -> None:
     kept = with_champion()
-    kept.stores.versions.add(replace(a_version("two", loop="late"), created_at=kept.clock.now()), [], kept.cause())
-    _, facts = Reading(kept.stores, kept.tables).one("late", kept.clock.now())
-    assert facts.on_its_way == "late v2 was accepted on 2026-03-03, and waits to be released"
+    kept.deploy("code-1", DECLARED, release={"plan": "Canary", "fields": {}})
+    accepted(kept, "two", deployment=1)
+    coming = read(kept).coming
+    assert coming == Coming(
+        says="late v2 was accepted on 2026-03-03, and its release is to begin", since=kept.clock.now()
+    )
     for number in (2, 1):
-        kept.stores.routes.change(
-            a_route((CHAMPION, number, 1.0), loop="late"), {CHAMPION: number}, kept.cause(), 3 - number
-        )
-    _, facts = Reading(kept.stores, kept.tables).one("late", kept.clock.now())
-    assert (facts.champion, facts.on_its_way) == ("late v1", "")
+        put(kept, (CHAMPION, number, 1.0), aliases={CHAMPION: number})
+    assert (read(kept).champion, read(kept).coming) == ("late v1", None)
+
+
+@pytest.mark.parametrize(("release", "lineage"), [(None, {"deployment": 1}), ({"plan": "Canary", "fields": {}}, {})])
+def test_what_nothing_releases_by_itself_is_told_with_what_to_do_and_is_not_waited_for(
+    release: dict[str, Any] | None, lineage: dict[str, Any]
+) -> None:
+    kept = with_champion()
+    kept.deploy("code-1", DECLARED, release=release)
+    accepted(kept, "two", **lineage)
+    coming = read(kept).coming
+    assert coming is not None
+    assert (coming.says, coming.to_do) == (
+        "late v2 was accepted on 2026-03-03, and nothing releases it by itself",
+        "lw release start late 2",
+    )
+    assert held("on_decay", DECLARED, read(kept)) == ""
+
+
+def test_a_release_is_waited_for_while_it_goes_on_and_no_longer_when_it_holds_or_has_taken_over() -> None:
+    kept = with_champion()
+    accepted(kept, "two", deployment=1)
+    begun = a_release(loop="late")
+    route = a_route((CHAMPION, 1, 0.9), ("challenger", 2, 0.1), loop="late")
+    going = kept.stores.releases.begin(begun, route, 1, kept.cause(), "ReleaseBegan", {})
+    coming = read(kept).coming
+    assert coming is not None
+    assert (coming.says, coming.to_do) == (f"late v2 is on its way: release {going.id}", "")
+    held_up = kept.stores.releases.move(replace(going, status="holding"), None, kept.cause(), "ReleaseHeld", {})
+    coming = read(kept).coming
+    assert coming is not None
+    assert coming.to_do == "lw release resume late, or lw release abort late"
+    taken = a_route((CHAMPION, 2, 1.0), loop="late")
+    kept.stores.releases.move(replace(held_up, status="watching"), taken, kept.cause(), "ReleaseMoved", {})
+    assert (read(kept).champion, read(kept).coming) == ("late v2", None)
+
+
+def test_a_training_counts_from_its_begin_and_one_that_failed_not_at_all() -> None:
+    kept = with_champion()
+    begun = kept.clock.now()
+    kept.deploy("code-1", DECLARED)
+    asked = past("every", at=begun, cause="one", run_id="run-2", evidence={"rows_until": begun.isoformat()})
+    claimed = kept.stores.retrainings.claim(
+        replace(asked, status=RetrainingStatus.CLAIMED, finished_at=None), kept.cause()
+    )
+    kept.clock.advance(7_200)
+    accepted(kept, "two", run="run-2")
+    done = replace(claimed, status=RetrainingStatus.SUCCEEDED, finished_at=kept.clock.now())
+    kept.stores.retrainings.save(done, kept.cause())
+    assert (read(kept).last, read(kept).trained_until) == (begun, begun)
+    kept.clock.advance(7_200)
+    again = past("every", at=kept.clock.now(), cause="two", evidence={"rows_until": kept.clock.now().isoformat()})
+    claimed = kept.stores.retrainings.claim(
+        replace(again, status=RetrainingStatus.CLAIMED, finished_at=None), kept.cause()
+    )
+    kept.stores.retrainings.save(
+        replace(claimed, status=RetrainingStatus.FAILED, finished_at=kept.clock.now()), kept.cause()
+    )
+    assert (read(kept).last, read(kept).trained_until) == (begun, begun)

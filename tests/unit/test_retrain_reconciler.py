@@ -71,6 +71,55 @@ def test_drift_that_was_told_makes_it_learn_once_from_the_champion_if_the_loop_s
     assert "carrier drifted from what late v1 was trained on" in kept.past[-1].reason
 
 
+def test_drift_whose_training_failed_is_tried_again_after_the_cool_down_and_answered_by_one_that_ends() -> None:
+    kept = Kept(Retrain([on_drift()], cool_down="3h"))
+    kept.stores.versions.add(replace(a_version("digest-1", loop="late"), created_at=NOON), [], kept.cause())
+    kept.stores.routes.change(a_route((CHAMPION, 1, 1.0), loop="late"), {CHAMPION: 1}, kept.cause(), None)
+    retrainings = kept.reconciler()
+    retrainings.reconcile()
+    kept.clock.advance(86_400)
+    kept.tables.until = NOON + DAY
+    told = {"champion": "late v1", "drifted": ["carrier"], "suspected": []}
+    kept.stores.events.add("DriftFound", "loop:late", kept.cause(), told)  # once: the drift goes on
+    kept.runs.status = "failed"
+    assert retrainings.reconcile() == 2
+    kept.runs.status = "succeeded"
+    kept.clock.advance(7_200)
+    assert retrainings.reconcile() == 0
+    kept.clock.advance(7_200)
+    assert [retrainings.reconcile() for _ in range(2)] == [2, 0]
+    kept.clock.advance(30 * 86_400)
+    kept.tables.until = NOON + 30 * DAY
+    assert retrainings.reconcile() == 0
+    assert [(one.trigger, one.status.value) for one in kept.past[1:]] == [
+        ("on_drift", "failed"),
+        ("on_drift", "succeeded"),
+    ]
+    assert kept.past[2].cause == f"{kept.past[1].cause}, try 2"
+
+
+def test_what_was_deployed_while_another_loop_trained_is_what_runs() -> None:
+    kept = Kept(Retrain([every("1d")]))
+    kept.deploy("code-b", Retrain([every("1d")]), "middle")
+    kept.deploy("code-c", Retrain([every("1d")]), "zeta")
+    kept.reconciler().reconcile()
+    kept.clock.advance(2 * 86_400)
+    ran: list[tuple[str, int]] = []
+
+    def long(deployment: Deployment, parameters: Mapping[str, Any], *, run_id: str | None = None) -> Ran:
+        ran.append((deployment.loop, deployment.number))
+        if deployment.loop == "late":
+            kept.clock.advance(3 * 3600)
+            kept.deploy("code-b, fixed", Retrain([every("1d")]), "middle")
+            kept.deploy("code-c, fixed", Retrain([]), "zeta")
+        return kept.runs.run(deployment, parameters, run_id=run_id)
+
+    one = Retrainings(stores=kept.stores, tables=kept.tables, clock=kept.clock, actor="tester", run=long)
+    one.reconcile()
+    assert ran == [("late", 1), ("middle", 2), ("zeta", 2)]
+    assert one.reconcile() == 0
+
+
 def test_of_two_that_look_at_once_one_runs_it() -> None:
     for _ in range(RACES):
         kept = Kept()

@@ -64,7 +64,7 @@ class Alerts:
         before = ledger = restored(Ledger, dict(kept.value))
         events = self._stores.events.list(after=ledger.cursor, limit=_EVENTS)
         heard = [one for event in events for one in hearing.happenings(event, self._stores)]
-        heard += self._promises(config, ledger, now)
+        heard += self._promises(config, ledger, now, is_first=not kept.number)
         ledger = absorb(ledger, heard, config, silences(self._stores), now)
         ledger = replace(ledger, cursor=events[-1].number if events else ledger.cursor)
         try:
@@ -87,24 +87,35 @@ class Alerts:
     def _cause(self) -> Cause:
         return Cause(actor=self._actor, at=self._clock.now())
 
-    def _promises(self, config: Config, ledger: Ledger, now: datetime) -> list[Happening]:
+    def _promises(self, config: Config, ledger: Ledger, now: datetime, *, is_first: bool) -> list[Happening]:
         """Of every loop that is served: what is burning, and that it no longer is."""
         found, known = [], {one.name: one for one in self._stores.progress.list(_COUNTS)}
         for route in self._stores.routes.newest():
             try:
-                counts = self._counted(route.loop, known.get(_COUNTS + route.loop), config, now)
+                before = known.get(_COUNTS + route.loop)
+                if before is None and is_first:
+                    self._count_from_now_on(route.loop)
+                    continue
+                counts = self._counted(route.loop, before, config, now)
             except LoopwrightError as error:
                 _logger.warning("the requests of %s are not counted: %s", route.loop, error.what)
                 continue
             found += hearing.promises(route.loop, counts.burning(config.promise, now), ledger, now)
         return found
 
+    def _count_from_now_on(self, loop: str) -> None:
+        """Of a loop that was served before anybody looked. One that begins to be served later is counted whole."""
+        value = {"cursor": self._follower(loop).at_end(), "buckets": {}}
+        self._stores.progress.put(Progress(name=_COUNTS + loop, value=value), self._cause())
+
+    def _follower(self, loop: str) -> Follower:
+        return self._followers.get(loop) or self._followers.setdefault(loop, Follower(self._workspace, loop))
+
     def _counted(self, loop: str, kept: Progress | None, config: Config, now: datetime) -> Counts:
         """With what was answered and what failed since it was counted last."""
         kept = kept or Progress(name=_COUNTS + loop, value={"cursor": "", "buckets": {}})
         counts, cursor = Counts.from_dict(kept.value["buckets"]), kept.value["cursor"]
-        follower = self._followers.get(loop) or self._followers.setdefault(loop, Follower(self._workspace, loop))
-        slow_ms = config.promise.slow_ms
+        follower, slow_ms = self._follower(loop), config.promise.slow_ms
         while True:
             read = follower.read(cursor, most=_LINES, rows=False)
             if read.cursor == cursor:

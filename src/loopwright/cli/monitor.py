@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +15,14 @@ from loopwright.core.finding import Finding, Level
 from loopwright.core.plain import plain
 from loopwright.data.printable import printable
 from loopwright.errors import UsageError, VersionNotFound, did_you_mean
+from loopwright.monitor.ages import in_words
 from loopwright.system import System
 
 MONITORS = ("operation", "input", "skew", "drift", "prediction", "quality", "estimate", "staleness", "outcome")
 _LABELLED = ("quality", "outcome")
 _RANK = {level: place for place, level in enumerate((Level.ALARMED, Level.NOTICED, Level.UNKNOWN, Level.FINE))}
 _COLOURS = {Level.ALARMED: "red", Level.NOTICED: "yellow", Level.UNKNOWN: "cyan", Level.FINE: "green"}
+_SHARES = ("share", "error_share", "labelled_share")
 _HEADER = ["", "UNTIL (UTC)", "MONITOR", "ABOUT", "VERSION", "MEASURE", "NUMBER", "LIMIT", "WHY"]
 
 
@@ -181,14 +184,38 @@ def _row(one: Finding) -> list[str]:
         printable(one.subject),
         "" if one.version is None else f"v{one.version}",
         one.measure,
-        _number(one.number),
-        _number(one.limit),
+        amount(one.number, one.measure),
+        amount(one.limit, one.measure),
         printable(one.reason if len(one.reason) <= 140 else f"{one.reason[:137]}..."),
     ]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+def amount(value: float | None, measure: str) -> str:
+    """As people read it, with its unit where the measure has one.
+
+    >>> amount(5.552e-07, "psi"), amount(0.00006, "effect"), amount(0.68124, "roc_auc"), amount(123_456.7, "mae")
+    ('<0.00001', '0.00006', '0.6812', '123,457')
+    >>> amount(0.0123, "error_share"), amount(12.34, "latency_p99_ms"), amount(0.125, "age_days"), amount(None, "mae")
+    ('1.23 %', '12.3 ms', '3 hours', '')
+    """
+    if value is None:
+        return ""
+    if measure == "age_days":
+        return in_words(value)
+    if measure in _SHARES:
+        return f"{_plainly(value * 100, digits=3)} %"
+    return f"{_plainly(value, digits=3)} ms" if measure.endswith("_ms") else _plainly(value)
+
+
+def _plainly(value: float, digits: int = 4) -> str:
+    """So many digits that say something, none of them after the fifth decimal, and no powers of ten."""
+    if value == 0:
+        return "0"
+    if abs(value) < 0.000_01:
+        return "<0.00001" if value > 0 else ">-0.00001"
+    places = min(max(digits - 1 - math.floor(math.log10(abs(value))), 0), 5)
+    told = f"{value:,.{places}f}"
+    return told.rstrip("0").rstrip(".") if places else told
 
 
 def _window(one: Finding) -> str:

@@ -73,12 +73,15 @@ def why_not(loop: str, project: Path | None, flags: tuple[str, ...], as_json: bo
     newest = facts.past[:_NEWEST]
     if as_json:
         told = {"loop": loop, "deployment": deployment.number, "champion": facts.champion}
+        told |= {"coming": asdict(facts.coming) if facts.coming else None}
         words.print_json(told | {"triggers": list(map(asdict, lines)), "retrainings": list(map(_json, newest))})
         return
     held = next((one.held_by for one in lines if one.held_by), "")
     click.echo(text.columns([[one.trigger, _told(one)] for one in lines]))
     if held:
         click.echo(f"\n{held}")
+    if facts.coming is not None and facts.coming.to_do:
+        click.echo(f"\n{facts.coming.says}\n  to do: {facts.coming.to_do}")
     if newest:
         click.echo(f"\n{text.columns(map(_row, newest), _HEADER)}")
 

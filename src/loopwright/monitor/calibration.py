@@ -7,6 +7,7 @@ Isotonic regression (pool adjacent violators, Ayer et al. 1955) over a table of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +35,11 @@ class Calibration:
 
     @classmethod
     def of(cls, version: int, classes: int, kept: Mapping[str, Any] | None) -> Calibration:
-        """As it was kept, or an empty one for another version."""
-        if kept is None or kept["version"] != version or len(kept["tables"]) != classes:
-            return cls.empty(version, classes)
-        return cls(version=version, tables=tuple(_unpacked(table) for table in kept["tables"]))
+        """As it was kept, or an empty one for another version, and for what an older version kept otherwise."""
+        with suppress(KeyError, IndexError, TypeError, ValueError):
+            if kept is not None and kept["version"] == version and len(kept["tables"]) == classes:
+                return cls(version=version, tables=tuple(_unpacked(table) for table in kept["tables"]))
+        return cls.empty(version, classes)
 
     def to_dict(self) -> dict[str, Any]:
         return {"version": self.version, "tables": [_packed(table) for table in self.tables]}

@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from loopwright.core.finding import Finding, Level
 from loopwright.core.version import Route
 from loopwright.monitor import decay, spans
@@ -22,18 +20,17 @@ from loopwright.monitor.estimate import estimate, estimated
 from loopwright.monitor.inputs import inputs
 from loopwright.monitor.looking import Seen, look
 from loopwright.monitor.machine import Machine
-from loopwright.monitor.maturing import Joined, Matured, calibration_of, due, learned, mature, watched
+from loopwright.monitor.maturing import Joined, Matured, calibration_of, due, learned, mature
 from loopwright.monitor.operation import operation
 from loopwright.monitor.pieces import first_moment, kinds_of, pieces
 from loopwright.monitor.quality import metrics_of_task
+from loopwright.monitor.retired import over, retired
 from loopwright.monitor.staleness import staleness
 from loopwright.monitor.state import State, name_of
 from loopwright.monitor.view import Span, View
 from loopwright.monitor.watched import Known, Watched
 from loopwright.monitor.windows import Window, window_of
-from loopwright.predictions import journal
-from loopwright.predictions.failures import FOLDER as FAILURES
-from loopwright.predictions.failures import Failure
+from loopwright.predictions.failures import since as failures_since
 
 Told = tuple[str, str, Mapping[str, Any]]
 """An event: kind, subject, data."""
@@ -91,7 +88,7 @@ def close(watching: Watching, state: State, window: Window) -> Closed:
     found = [*operation(view, failures, machine), *inputs(view), *skewed(view), *drifted(view), *answers(view)]
     expected = _estimated(view, state)
     found += _first_estimates(view, expected)
-    passed = state.passed(window, seen.total)
+    passed = state.passed(window, seen.rows)
     passed = replace(passed, estimates=dict(state.estimates) | {window.since.isoformat(): expected})
     return _with_labels(watching, state, passed, view, found)
 
@@ -118,21 +115,24 @@ def _with_labels(watching: Watching, before: State, state: State, view: View, fo
 
 def _settled(watching: Watching, before: State, view: View, done: Matured, found: list[Finding]) -> Closed:
     """With what is told of labels; and what changed since the state before."""
-    watch = watched(before, view.champion, done.told, watching.now)
+    was = None if view.champion is None else decay.Watch.of(view.champion, before.decay)
+    watch = None if was is None else was.fed(done.told, watching.now)
     findings = [*found, *done.findings, *staleness(view, done.state.newest_label)]
     events = list[Told]()
-    if watch is not None and view.champion is not None:
+    if was is not None and watch is not None and view.champion is not None:
         findings += decay.decay(view, watch)
-        was = decay.Watch.of(view.champion, before.decay)
         if watch.alarmed_at is not None and was.alarmed_at is None:
             events.append(decay.event(view, watch, view.champion))
     findings += _cleared(view, before, findings)
+    left = retired(before, done.state, watching.watched.route, findings)
+    findings += over(view, before, left)
     versions = [arm.version for arm in watching.watched.route.arms]
     state = replace(
         done.state,
         decay=before.decay if watch is None else watch.to_dict(),
         calibrations=learned(before.calibrations, done.told, versions),
     ).told(findings)
+    state = state.without(left)
     drift = _drift(view, findings)
     if drift is not None and drift != before.drift_told:
         events.append(("DriftFound", f"loop:{view.watched.loop}", {**drift, "window": str(view.window)}))
@@ -148,7 +148,7 @@ def _empty(watching: Watching, state: State, view: View) -> Closed:
     first = first_moment(watching.workspace, loop, view.window.until)
     ends = window_of(watching.now if first is None else min(first, watching.now), length).since
     quiet = Window(since=view.window.since, until=max(ends, view.window.until))
-    passed = state.passed(quiet, 0)
+    passed = state.passed(quiet, {})
     done = mature(passed, due(passed, view), view, watching.known, watching.joined)
     return _settled(watching, state, view, done, list(operation(view, Counter(), quiet_until=quiet.until)))
 
@@ -169,7 +169,7 @@ def _before(watching: Watching, state: State, champion: Known | None, kinds: Any
 def failed(workspace: Path, loop: str, window: Window) -> Counter[str]:
     """Rows that models failed in the window, by kind. Shadows are heard by nobody."""
     found = Counter[str]()
-    for one in failures.since(workspace, loop, window.since):
+    for one in failures_since(workspace, loop, window.since):
         if not one.shadow and one.at < window.until:
             found[one.kind] += one.rows
     return found
@@ -209,14 +209,18 @@ def _drift(view: View, findings: Sequence[Finding]) -> dict[str, Any] | None:
 
 
 def _cleared(view: View, before: State, findings: Sequence[Finding]) -> Iterator[Finding]:
-    """Columns that broke a limit, and do not any more."""
+    """Columns that broke a limit, and do not any more; and those that drifted, and are no inputs any more."""
     if view.seen.inputs is None or not view.seen.inputs.rows:
         return
     named = {name_of(one) for one in findings}
+    inputs_now = {"all"} if view.champion is None else {"all", *view.champion.contract.names}
     for name in before.open:
         monitor, _, subject = name.partition("/")
         if monitor == "input" and name not in named:
             yield view.found(monitor, subject, Level.FINE, "it breaks no limit any more", measure="limits", number=0)
+        elif monitor == "drift" and view.champion is not None and subject not in inputs_now:
+            told = f"{view.champion.version.name} takes no such input"
+            yield view.found(monitor, subject, Level.FINE, told, measure="effect")
 
 
 def _worth_telling(before: State, findings: Sequence[Finding]) -> Iterator[Finding]:
@@ -227,11 +231,11 @@ def _worth_telling(before: State, findings: Sequence[Finding]) -> Iterator[Findi
 
 
 def _raised(before: State, after: State, findings: Sequence[Finding]) -> Iterator[Told]:
-    """What alarms now, and what does no more; each with the finding that says so."""
+    """What alarms no more, and what does now; each with the finding that says so."""
     newest = {name_of(one): one for one in sorted(findings, key=lambda each: each.since)}
     for kind, names in (
-        ("FindingRaised", set(after.alarmed) - set(before.alarmed)),
         ("FindingCleared", set(before.alarmed) - set(after.alarmed)),
+        ("FindingRaised", set(after.alarmed) - set(before.alarmed)),
     ):
         for name in sorted(names):
             one = newest[name]

@@ -5,6 +5,7 @@ One detector a version: it alarms once, and stays so until another version is ch
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,11 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from loopwright.core.finding import Finding, Level
+from loopwright.errors import DataError
 from loopwright.evidence.detector import Detector
 from loopwright.monitor.labelled import Labelled, usual_rate
 from loopwright.monitor.view import View, share_bounds
 from loopwright.monitor.watched import Known, moment
 
+_logger = logging.getLogger(__name__)
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 _LEAST = 50
 """Labels before anything is said."""
@@ -46,11 +49,24 @@ class Watch:
 
     @classmethod
     def of(cls, known: Known, kept: Mapping[str, Any] | None) -> Watch:
-        """As it was kept, or a new one for another champion."""
-        if kept is not None and kept["version"] == known.number:
-            detector = None if kept["detector"] is None else Detector.from_dict(kept["detector"])
-            return cls(**{**kept, "alarmed_at": moment(kept["alarmed_at"]), "detector": detector})
+        """As it was kept, or a new one for another champion, and for what an older version kept otherwise."""
+        if kept is not None and kept.get("version") == known.number:
+            try:
+                return cls._read(kept)
+            except (KeyError, TypeError, ValueError, AttributeError, DataError) as error:
+                _logger.warning("the detector of %s cannot be read, and begins anew: %s", known.version.name, error)
         return cls(version=known.number, detector=_detector(known))
+
+    @classmethod
+    def _read(cls, kept: Mapping[str, Any]) -> Watch:
+        return cls(
+            version=kept["version"],
+            detector=None if kept["detector"] is None else Detector.from_dict(kept["detector"]),
+            errors=float(kept["errors"]),
+            alarmed_at=moment(kept["alarmed_at"]),
+            recent=kept.get("recent"),
+            moments=dict(kept.get("moments", {})),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {

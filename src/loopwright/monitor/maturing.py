@@ -12,7 +12,7 @@ import polars as pl
 from loopwright.core.finding import Finding
 from loopwright.judge.catalog import Task
 from loopwright.monitor.calibration import Calibration, both
-from loopwright.monitor.decay import Mask, Watch
+from loopwright.monitor.decay import Mask
 from loopwright.monitor.estimate import estimate
 from loopwright.monitor.labelled import Labelled, labelled, together
 from loopwright.monitor.outcome import outcome
@@ -61,7 +61,10 @@ def mature(
         newest = max([*moments, *([newest] if newest else [])], default=None)
         age = due_again(one, state.length, within, view.known_at)
         fed = max([*moments, *([one.fed] if one.fed else [])], default=None)
-        after[one.window.since] = replace(one, age=one.age if age is None else age, fed=fed, labelled=labelled_now)
+        versions = tuple(sorted({*one.versions, *(arm.known.number for arm in arms)}))
+        after[one.window.since] = replace(
+            one, age=one.age if age is None else age, fed=fed, labelled=labelled_now, versions=versions
+        )
     pending = [after.get(one.window.since, one) for one in state.pending]
     kept = tuple(one for one in pending if not is_final(one.window, within, view.known_at))
     waited = {one.window.since.isoformat() for one in kept}
@@ -141,8 +144,3 @@ def learned(
 
 def calibration_of(calibrations: Mapping[str, Any], known: Known) -> Calibration:
     return Calibration.of(known.number, len(known.classes), calibrations.get(str(known.number)))
-
-
-def watched(state: State, champion: Known | None, told: Sequence[tuple[Labelled, Mask]], now: datetime) -> Watch | None:
-    """The champion's detector, with the labels that are new."""
-    return None if champion is None else Watch.of(champion, state.decay).fed(told, now)

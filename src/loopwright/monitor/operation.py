@@ -70,17 +70,21 @@ def _latency(view: View) -> Iterator[Finding]:
         if not count:
             continue
         half, most = said.latencies.quantile(0.5), said.latencies.quantile(0.99)
-        told = f"99 of 100 answers came within {most:.3g} ms, half within {half:.3g} ms"
+        told = f"99 of 100 answers came within {_ms(most)}, half within {_ms(half)}"
         level = Level.FINE
         if limit is not None:
             level = Level.ALARMED if most > limit else Level.FINE
-            told += f"; the limit is {limit:g} ms"
+            told += f"; the limit is {_ms(limit)}"
         if count < 100:
             level, told = Level.UNKNOWN, f"not enough data: {100 - count} more answers; {told}"
         yield view.found(
             _NAME, "latency", level, told, measure="latency_p99_ms", number=most, limit=limit, version=number,
             rows=count, p50=half,
         )  # fmt: skip
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f} ms" if value >= 1000 else f"{value:.3g} ms"
 
 
 def _machine(view: View, machine: Machine) -> Iterator[Finding]:

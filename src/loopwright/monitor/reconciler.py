@@ -54,6 +54,7 @@ class Monitors:
         self._machine = None if look_at_machine is None else partial(look_at_machine, workspace)
         self._bundles = Bundles(stores)
         self._joiners: dict[str, Any] = {}
+        self._begun_anew: set[str] = set()
         self._troubles = Troubles(self.name, stores.events, clock, actor)
 
     def reconcile(self) -> int:
@@ -76,6 +77,7 @@ class Monitors:
     def _of(self, watched: Watched, progress: Progress) -> int:
         now, monitor = self._clock.now(), watched.monitor
         state = State.of(progress.value if progress.number else None, monitor.window).at(now)
+        self._tell_unread(watched.loop, state)
         if state.next is None:
             first = first_moment(self._workspace, watched.loop)
             if first is None:
@@ -87,30 +89,37 @@ class Monitors:
             window = closed(state.next, state.length, monitor.lateness, now)
             if window is None:
                 return done or self._again(watched, state, progress)
-            watching = watching or self._watching(watched)
+            watching = watching or self._watching(watched, state)
             found = close(watching, state, window)
             progress = self._put(progress, found, f"the window {window} of {watched.loop} is over")
             state = found.state
             spans.tidy(self._workspace, watched.loop, state.spans)
         return _WINDOWS
 
+    def _tell_unread(self, loop: str, state: State) -> None:
+        """Once, not at every pass until the next window is over."""
+        if state.unread and loop not in self._begun_anew:
+            self._begun_anew.add(loop)
+            parts = ", ".join(state.unread)
+            _logger.warning("what was kept of the monitors of %s cannot be read, and begins anew: %s", loop, parts)
+
     def _again(self, watched: Watched, state: State, progress: Progress) -> int:
         now, within = self._clock.now(), watched.monitor.labels_within
         if all(due_again(one, state.length, within, now) is None for one in state.pending):
             return 0
-        found = again(self._watching(watched), state)
+        found = again(self._watching(watched, state), state)
         if found is None:
             return 0
         self._put(progress, found, f"labels of {watched.loop} came")
         return 1
 
-    def _watching(self, watched: Watched) -> Watching:
+    def _watching(self, watched: Watched, state: State) -> Watching:
         return Watching(
             workspace=self._workspace,
             watched=watched,
             now=self._clock.now(),
             known=partial(self._bundles.of, watched.loop),
-            joined=self._joined(watched.loop),
+            joined=self._joined(watched, state),
             routes=self._routes(watched.route),
             machine=self._machine,
         )
@@ -118,13 +127,19 @@ class Monitors:
     def _routes(self, route: Route) -> list[Route]:
         return list(self._stores.routes.history(route.loop)) or [route]
 
-    def _joined(self, loop: str) -> Joined:
+    def _joined(self, watched: Watched, state: State) -> Joined:
+        """Of labels told before the oldest window that still waits for some, none is kept: nor, for those by a key may
+        come before their prediction, of so long before that."""
         from loopwright.predictions.joining import Joiner
 
+        loop, asked = watched.loop, [one.window.since for one in state.pending]
         if loop not in self._joiners:
             if len(self._joiners) >= _JOINERS:
                 self._joiners.pop(next(iter(self._joiners)))
             self._joiners[loop] = Joiner(self._workspace, loop)
+        asked += [] if state.next is None else [state.next]
+        if asked:
+            self._joiners[loop].forget(min(asked) - watched.monitor.labels_within)
         found: Joined = self._joiners[loop].joined
         return found
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from loopwright.core.finding import Finding, Level
+from loopwright.monitor.ages import in_words
 from loopwright.monitor.view import View
 
 _NAME = "staleness"
@@ -49,7 +50,7 @@ def _aged(
     """At the end of the window."""
     age = max((view.window.until - made) / _DAY, 0.0)
     limit = None if within is None else within / _DAY
-    told = f"{what} is {age:.1f} days old" + ("" if limit is None else f"; the limit is {limit:g} days")
+    told = f"{what} is {in_words(age)} old" + ("" if limit is None else f"; the limit is {in_words(limit)}")
     level = Level.NOTICED if limit is not None and age > limit else Level.FINE
     return view.found(
         _NAME, subject, level, told, measure="age_days", number=age, limit=limit, version=version, made=made.isoformat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,25 +43,22 @@ class State:
     newest_label: datetime | None = None
     is_quiet: bool = False
     """Whether nothing was predicted up to `next` since the last window that had rows."""
+    unread: tuple[str, ...] = ()
+    """Parts of what was kept that could not be read, and began anew. Not kept."""
 
     @classmethod
     def of(cls, kept: Mapping[str, Any] | None, length: timedelta) -> State:
-        """As it was kept; in the grid of windows of this length."""
+        """As it was kept; in the grid of windows of this length. A part that is not there, for an older version wrote
+        it, is as at first, and one that cannot be read as well: it is among the `unread`."""
         if kept is None:
             return cls(length=length)
-        pending = tuple(_pending(one) for one in kept["pending"])
-        found = cls(
-            **{
-                **kept,
-                "length": timedelta(seconds=kept["length"]),
-                "next": moment(kept["next"]),
-                "spans": tuple(map(datetime.fromisoformat, kept["spans"])),
-                "pending": pending,
-                "open": tuple(kept["open"]),
-                "alarmed": tuple(kept["alarmed"]),
-                "newest_label": moment(kept["newest_label"]),
-            }
-        )
+        parts, unread = dict[str, Any](), list[str]()
+        for name in _READERS.keys() & kept.keys():
+            try:
+                parts[name] = _READERS[name](kept[name])
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+                unread.append(name)
+        found = cls(**{"length": length, **parts, "unread": tuple(sorted(unread))})
         return found if found.length == length else found._of_another_length(length)
 
     def _of_another_length(self, length: timedelta) -> State:
@@ -74,10 +71,7 @@ class State:
             "length": self.length.total_seconds(),
             "next": _text(self.next),
             "spans": [_text(one) for one in self.spans],
-            "pending": [
-                [_text(one.window.since), _text(one.window.until), one.age, _text(one.fed), one.rows, one.labelled]
-                for one in self.pending
-            ],
+            "pending": [_listed(one) for one in self.pending],
             "estimates": dict(self.estimates),
             "open": list(self.open),
             "alarmed": list(self.alarmed),
@@ -104,11 +98,13 @@ class State:
         known = None if self.newest_label is None else min(self.newest_label, now)
         return replace(self, next=again, pending=pending, spans=spans, newest_label=known, is_quiet=False)
 
-    def passed(self, window: Window, rows: int) -> State:
-        """The window is over, and was looked at."""
-        if not rows:
+    def passed(self, window: Window, rows: Mapping[int, int]) -> State:
+        """The window is over, and was looked at: rows by version."""
+        count = sum(rows.values())
+        if not count:
             return replace(self, next=window.until, is_quiet=True)
-        pending = (*(one for one in self.pending if one.window != window), Pending(window=window, age=0, rows=rows))
+        new = Pending(window=window, age=0, rows=count, versions=tuple(sorted(rows)))
+        pending = (*(one for one in self.pending if one.window != window), new)
         return replace(
             self,
             next=window.until,
@@ -131,6 +127,12 @@ class State:
                 (names.add if one.level in levels else names.discard)(name)
         return replace(self, open=tuple(sorted(is_open)), alarmed=tuple(sorted(alarmed)), settled=settled)
 
+    def without(self, names: Collection[str]) -> State:
+        """Nothing is known of these any more."""
+        is_open, alarmed = (tuple(one for one in found if one not in names) for found in (self.open, self.alarmed))
+        settled = {name: since for name, since in self.settled.items() if name not in names}
+        return replace(self, open=is_open, alarmed=alarmed, settled=settled)
+
 
 def name_of(one: Finding) -> str:
     """What a finding is about, whichever window."""
@@ -138,10 +140,60 @@ def name_of(one: Finding) -> str:
     return f"{one.monitor}/{one.subject}{version}"
 
 
+_USUAL: Sequence[Any] = (0, 0, ())
+"""Of what a pending window has only since later versions."""
+
+
+def _listed(one: Pending) -> list[Any]:
+    window = one.window
+    return [_text(window.since), _text(window.until), one.age, _text(one.fed), one.rows, one.labelled, [*one.versions]]
+
+
 def _pending(told: Sequence[Any]) -> Pending:
     since, until = datetime.fromisoformat(told[0]), datetime.fromisoformat(told[1])
     window = Window(since=since, until=until)
-    return Pending(window=window, age=told[2], fed=moment(told[3]), rows=told[4], labelled=told[5])
+    rows, labelled, versions = [*told[4:], *_USUAL[len(told) - 4 :]]
+    return Pending(
+        window=window, age=int(told[2]), fed=moment(told[3]), rows=int(rows), labelled=int(labelled),
+        versions=tuple(map(int, versions)),
+    )  # fmt: skip
+
+
+def _estimates(told: Mapping[str, Any]) -> dict[str, Any]:
+    """By window and version."""
+    kinds = {"told": dict, "rows": int, "calibrated": int}
+    return {
+        since: {version: {name: kind(one[name]) for name, kind in kinds.items()} for version, one in by_version.items()}
+        for since, by_version in told.items()
+    }
+
+
+def _texts(told: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(told, str):
+        raise TypeError(f"{told!r} is no list")
+    return tuple(map(str, told))
+
+
+def _maybe(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if told is None else dict(told)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "length": lambda told: timedelta(seconds=told),
+    "next": moment,
+    "spans": lambda told: tuple(map(datetime.fromisoformat, told)),
+    "pending": lambda told: tuple(map(_pending, told)),
+    "estimates": _estimates,
+    "open": _texts,
+    "alarmed": _texts,
+    "settled": lambda told: {str(name): str(since) for name, since in told.items()},
+    "decay": _maybe,
+    "calibrations": dict,
+    "drift_told": _maybe,
+    "newest_label": moment,
+    "is_quiet": bool,
+}
+"""Of each part, from JSON."""
 
 
 def _text(at: datetime | None) -> str | None:

@@ -74,6 +74,8 @@ class Pending:
     """How many predictions there are in it."""
     labelled: int = 0
     """How many of them had their label when it was told last."""
+    versions: tuple[int, ...] = ()
+    """Who made them."""
 
 
 def due_again(one: Pending, length: timedelta, within: timedelta, now: datetime) -> int | None:

@@ -1,14 +1,15 @@
 """Whether a trigger is due: pure, from facts. The name of a cause is the same for all who see the same, and makes one
 run, so that of two that look at once one wins.
 
-A cause is answered by the training after it, whatever made that begin. What came of nothing for technical reasons is
-tried again at the next cause, never the same one over and over.
+A cause is answered by the training that begins after it, whatever made that begin. One that fails for technical
+reasons answers nothing: its cause is tried again, under a name of its own, once the cool-down is over. New code is not:
+the same would fail again, and a person has to look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias, assert_never
 
@@ -23,6 +24,9 @@ _FREE = (NEW_CODE, BY_HAND)
 """What people do is no automatic retraining: it waits for no cool-down, and takes nothing of the budget."""
 _ANSWERED_BY_IT = ("on_drift", "on_decay")
 """What is wrong with a champion may be right with the version that is on its way."""
+_TRY = ", try "
+"""Between a cause and how often it was tried."""
+_NOT_YET = "it has not learned yet: the deployment does that first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +73,8 @@ def held(trigger: str, retrain: Retrain, facts: Facts) -> str:
         return f"{going.trigger} began a retraining on {_day(going.created_at)}, which has not ended"
     if trigger in _FREE:
         return ""
-    if facts.on_its_way and trigger in _ANSWERED_BY_IT:
-        return facts.on_its_way
-    return _cooling(retrain, facts) or _spent(retrain, facts)
+    behind = _behind(retrain, facts) if trigger in _ANSWERED_BY_IT else ""
+    return behind or _cooling(retrain, facts) or _spent(retrain, facts)
 
 
 def learns_since(retrain: Retrain, facts: Facts) -> date | None:
@@ -121,15 +124,18 @@ def new_code(facts: Facts) -> Answer:
 def _on_new_data(trigger: OnNewData, facts: Facts) -> Answer:
     if facts.rows_until is None:
         return Waiting(reason="the table has no rows with a time yet")
-    if facts.last is None:
-        return Waiting(reason="it has not learned yet: the deployment does that first")
-    if facts.trained_until is None:
+    if facts.last is None and _failed_first(facts) is None:
+        return Waiting(reason=_NOT_YET)
+    before = facts.trained_until or _tried_until(facts)
+    if before is None:
         return _due(trigger, facts, _since(facts), f"the first rows came, up to {_day(facts.rows_until)}", {})
-    came = max(facts.rows_until - facts.trained_until, timedelta())
+    came = max(facts.rows_until - before, timedelta())
     told = f"rows of {_span(came)} came since the last training, up to {_day(facts.rows_until)}"
+    if not came:
+        told = f"no rows came since the last training: the newest is of {_day(facts.rows_until)}"
     if came < trigger.span:
         return Waiting(reason=f"{told}; {_span(trigger.span)} are waited for")
-    evidence = {"rows": facts.rows, "trained_until": facts.trained_until.isoformat()}
+    evidence = {"rows": facts.rows, "trained_until": before.isoformat()}
     return _due(trigger, facts, _since(facts), told, evidence)
 
 
@@ -175,7 +181,8 @@ def _every(trigger: Every, facts: Facts) -> Answer:
     if trigger.interval is not None:
         return _after(trigger, trigger.interval, facts)
     found = schedule.slot(trigger.cron, trigger.zone, facts.now)
-    met = {one.evidence.get("slot") for one in facts.past if one.evidence.get("cron") == trigger.cron}
+    of_it = [one for one in facts.past if one.evidence.get("cron") == trigger.cron and not _is_failed(one)]
+    met = {one.evidence.get("slot") for one in of_it}
     passed = [one for one in met if isinstance(one, str) and one <= schedule.shown(trigger.zone, facts.now).isoformat()]
     begun = max([schedule.shown(trigger.zone, facts.deployed_at).isoformat(), *passed])
     if found.isoformat() <= begun:
@@ -186,9 +193,10 @@ def _every(trigger: Every, facts: Facts) -> Answer:
 
 
 def _after(trigger: Every, interval: timedelta, facts: Facts) -> Answer:
-    since = facts.last_so_far
+    failed = _failed_first(facts)
+    since = facts.last_so_far or (failed.created_at if failed else None)
     if since is None:
-        return Waiting(reason="it has not learned yet: the deployment does that first")
+        return Waiting(reason=_NOT_YET)
     found = schedule.multiple(since, facts.now, interval)
     if found is None:
         return Waiting(reason=f"next on {_moment(since + interval)}")
@@ -216,20 +224,53 @@ def _known(facts: Facts) -> dict[str, Any]:
 def _unless_claimed(found: Answer, facts: Facts) -> Answer:
     if isinstance(found, Waiting):
         return found
-    known = next((one for one in facts.past if one.cause == found.cause), None)
-    if known is None:
+    tries = [one for one in facts.past if one.cause.partition(_TRY)[0] == found.cause]
+    if not tries:
         return found
-    return Waiting(reason=f"{found.reason}; answered by the retraining of {_day(known.created_at)}")
+    day = _day(tries[0].created_at)
+    if not _is_failed(tries[0]):
+        return Waiting(reason=f"{found.reason}; answered by the retraining of {day}")
+    if found.trigger in _FREE:
+        return Waiting(reason=f"{found.reason}; the retraining of {day} failed: lw retrainings tells why")
+    reason = f"{found.reason}; again, for the retraining of {day} failed"
+    return replace(found, cause=f"{found.cause}{_TRY}{len(tries) + 1}", reason=reason)
 
 
 def _answer_to(columns: set[str], facts: Facts) -> Retraining | None:
     """A retraining that knew of the drift of all these columns from this champion."""
     for one in facts.past:
-        if one.trigger == "on_drift" and one.status is not RetrainingStatus.FAILED:
+        if one.trigger == "on_drift" and not _is_failed(one):
             known = one.evidence.get("columns") or ()
             if one.evidence.get("champion") == facts.champion and columns <= set(known):
                 return one
     return None
+
+
+def _failed_first(facts: Facts) -> Retraining | None:
+    """The newest training of new code that failed."""
+    return next((one for one in facts.past if one.trigger == NEW_CODE and _is_failed(one)), None)
+
+
+def _tried_until(facts: Facts) -> datetime | None:
+    """How far the rows reached that new code failed on: with more of them it may not."""
+    failed = _failed_first(facts)
+    told = failed.evidence.get("rows_until") if failed else None
+    return None if told is None else datetime.fromisoformat(told)
+
+
+def _is_failed(one: Retraining) -> bool:
+    return one.status is RetrainingStatus.FAILED
+
+
+def _behind(retrain: Retrain, facts: Facts) -> str:
+    """Never for longer than a cool-down: whatever keeps the version, the champion stays wrong meanwhile."""
+    coming = facts.coming
+    if coming is None or coming.to_do:
+        return ""
+    rest = cool_down(retrain, facts)
+    if abs(facts.now - coming.since) >= rest:
+        return ""
+    return f"{coming.says}; waited for until {_moment(coming.since + rest)} at most"
 
 
 def _cooling(retrain: Retrain, facts: Facts) -> str:
@@ -270,7 +311,7 @@ def _told(trigger: Trigger) -> str:
     if isinstance(trigger, OnDecay):
         return f"on_decay {trigger.metric} by {trigger.by:g}"
     if isinstance(trigger, Every):
-        return f"every {trigger.cron or _span(trigger.interval or timedelta())}"
+        return f"every {f'{trigger.cron} {trigger.zone}' if trigger.cron else _span(trigger.interval or timedelta())}"
     return kind_of(trigger)
 
 

@@ -23,6 +23,17 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """A version that is newer than the champion, and may take its place."""
+
+    says: str
+    since: datetime
+    """Retrainings wait for it for a cool-down from then on."""
+    to_do: str = ""
+    """Of a person, where it comes no further by itself: then nothing waits for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
     """How the champion does on labels, by one metric, beside how it was judged."""
 
@@ -48,10 +59,9 @@ class Facts:
     is_learned: bool = False
     """Whether a model was made by the code that is deployed."""
     champion: str | None = None
-    on_its_way: str = ""
-    """What is said of a newer accepted version that nobody released or took back yet."""
+    coming: Coming | None = None
     trained: tuple[datetime, ...] = ()
-    """When it learned, or tried to."""
+    """When the trainings began that made a model, or were told that theirs is no good. Not those that failed."""
     rows: int = 0
     rows_until: datetime | None = None
     """The newest event time in the table."""
@@ -69,7 +79,7 @@ class Facts:
 
     @property
     def last(self) -> datetime | None:
-        """When it learned last: what a cause counts from."""
+        """When it began to learn last: what a cause counts from."""
         return max(self.trained, default=None)
 
     @property

@@ -6,25 +6,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from loopwright.core.deployment import Deployment
 from loopwright.core.event import Event
 from loopwright.core.finding import Finding
-from loopwright.core.retraining import Retraining
+from loopwright.core.horizon import labels_within
+from loopwright.core.retraining import Retraining, RetrainingStatus
 from loopwright.core.stores import Stores
-from loopwright.core.version import Version, VersionStatus
+from loopwright.core.version import Version
 from loopwright.data.reach import Reach
 from loopwright.errors import TableNotFound
 from loopwright.judge.catalog import METRICS
 from loopwright.registry.evidence import evaluation_of
+from loopwright.retrain.coming import coming
 from loopwright.retrain.facts import Facts, Moved, Quality
 from loopwright.retrain.triggers import OnDecay, Retrain, from_spec
 
-LABELS_WITHIN = timedelta(days=7)
-"""Where a loop says nothing of how long its labels take."""
 DRIFT, DECAY = "DriftFound", "DecayFound"
 _PAST = 200
 _FINDINGS = 20_000
@@ -78,7 +78,7 @@ class Reading:
 
     def _facts(self, deployment: Deployment, found: Sequence[Finding], now: datetime) -> Facts:
         known = self._known.get(deployment.loop)
-        if known is None:
+        if known is None or known.facts.deployment != deployment.number:
             known = self._known[deployment.loop] = self._read(deployment, now)
         reach = self._reach(deployment)
         return replace(
@@ -111,8 +111,8 @@ class Reading:
             deployed_at=deployment.created_at,
             is_learned=any(_is_of(one, deployment) for one in versions),
             champion=champion.name if champion else None,
-            on_its_way=self._on_its_way(versions, champion),
-            trained=tuple([one.created_at for one in versions] + _ends(past)),
+            coming=coming(self._stores, deployment, versions, champion),
+            trained=tuple(_begins(versions, past)),
             trained_until=self._trained_until(versions, past),
             moved=_moved(self._newest(DRIFT, loop)),
             alarmed_at=_alarmed_at(self._newest(DECAY, loop), champion),
@@ -171,7 +171,7 @@ class Reading:
             return None
 
     def _trained_until(self, versions: Iterable[Version], past: Iterable[Retraining]) -> datetime | None:
-        told = [one.evidence.get("rows_until") for one in past if one.status.is_final]
+        told = [one.evidence.get("rows_until") for one in past if _came_to_an_end(one)]
         found = [datetime.fromisoformat(one) for one in told if one]
         newest = next(iter(versions), None)
         of_version = self._version_until(newest) if newest else None
@@ -190,24 +190,6 @@ class Reading:
                 self._versions[named] = None
         return self._versions[named]
 
-    def _on_its_way(self, versions: Sequence[Version], champion: Version | None) -> str:
-        if champion is None:
-            return ""
-        released = self._stores.releases.list(champion.loop, limit=1)
-        if released and released[0].ended_at is None:
-            return f"{champion.loop} v{released[0].challenger} is on its way: release {released[0].id}"
-        newest = next((one for one in versions if one.status is VersionStatus.ACCEPTED), None)
-        if newest is None or newest.number <= champion.number or self._was_tried(newest):
-            return ""
-        return f"{newest.name} was accepted on {newest.created_at:%Y-%m-%d}, and waits to be released"
-
-    def _was_tried(self, version: Version) -> bool:
-        """Whether it was champion once, or its release ended: it is not on its way any more."""
-        if any(one.champion == version.number for one in self._stores.routes.history(version.loop)):
-            return True
-        ended = self._stores.releases.list(version.loop)
-        return any(one.challenger == version.number and one.ended_at is not None for one in ended)
-
 
 def retrain_of(deployment: Deployment) -> Retrain:
     return from_spec(deployment.spec.get("retrain"))
@@ -219,8 +201,16 @@ def _is_of(version: Version, deployment: Deployment) -> bool:
     return told.get("code") == deployment.code or told.get("deployment") == deployment.number
 
 
-def _ends(past: Iterable[Retraining]) -> list[datetime]:
-    return [one.finished_at or one.created_at for one in past if one.status.is_final]
+def _begins(versions: Iterable[Version], past: Sequence[Retraining]) -> Iterator[datetime]:
+    """What came while a training ran, it may not have seen: so its begin tells, not its end."""
+    begun = {one.run_id: one.created_at for one in past if one.run_id}
+    yield from (begun.get(one.run_id, one.created_at) for one in versions)
+    yield from (one.created_at for one in past if _came_to_an_end(one))
+
+
+def _came_to_an_end(one: Retraining) -> bool:
+    """One that failed has learned nothing."""
+    return one.status.is_final and one.status is not RetrainingStatus.FAILED
 
 
 def _moved(event: Event | None) -> Moved | None:

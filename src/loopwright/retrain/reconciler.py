@@ -87,9 +87,11 @@ class Retrainings:
         return next(one for one in self._stores.retrainings.list(loop) if one.id == claimed.id)
 
     def _look(self, deployment: Deployment, read: Callable[[], Facts]) -> int:
-        retrain = retrain_of(deployment)
-        facts = read()
-        found = decide(retrain, facts)
+        if decide(retrain_of(deployment), read()) is None:
+            return 0
+        # Read before this pass trained other loops, for hours maybe: what is in force now decides.
+        deployment, facts = self._reading.one(deployment.loop, self._clock.now())
+        found = decide(retrain_of(deployment), facts)
         if found is None:
             return 0
         try:

@@ -63,7 +63,8 @@ class Retrain:
     """What makes a loop learn again, and how often at most. A plain list of triggers is one with these defaults.
 
     After a retraining its triggers rest for `cool_down` (None: as long as labels take), and begin at most
-    `most_per_week`. After a decline, retraining waits for `least_labels` that came since. A retraining takes the
+    `most_per_week`. One that failed for technical reasons is tried again then. Drift and decay wait as long, at most,
+    for a version that is on its way already and is released by itself. After a decline, retraining waits for `least_labels` that came since. A retraining takes the
     champion's parameters, and does not search again unless `search_again`; what is trained from scratch by `every`, by
     hand or for new code does. Retraining by hand, and for new code, waits for nothing of this but the end of the one
     before.
