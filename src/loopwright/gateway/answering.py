@@ -113,7 +113,7 @@ class Call:
 class Asked:
     """A call that was read, on its way to a model."""
 
-    __slots__ = ("arm", "call", "lines", "model", "outcome", "read", "times", "ulid")
+    __slots__ = ("arm", "call", "lines", "model", "outcome", "read", "route", "times", "ulid")
 
     def __init__(self, call: Call, read: Read, times: Sequence[tuple[int, ...]], ulid: str) -> None:
         self.call = call
@@ -122,6 +122,7 @@ class Asked:
         self.ulid = ulid
         self.arm: Arm
         self.model: LoadedModel
+        self.route: int
         self.lines: Sequence[Line] = ()
         self.outcome: Outcome | None = None
 
@@ -131,6 +132,7 @@ class Plan:
 
     def __init__(self, served: Served) -> None:
         self.served = served
+        self.number = served.route.number
         self.arms = served.route.answering
         self.models = [served.models[arm.version] for arm in self.arms]
         first = self.models[0].typed
@@ -150,6 +152,7 @@ class Plan:
         return found
 
     def choose(self, asked: Asked) -> None:
+        asked.route = self.number
         if self.sole is not None:
             asked.arm, asked.model = self.sole
             return
@@ -309,8 +312,8 @@ class Answering:
         if failures is None:
             return
         for one in group:
-            rows, unit = len(one.read.rows), one.read.unit
-            failures.note(one.model.version, one.arm, one.ulid, kind, reason, rows=rows, unit=unit)
+            about: Any = {"rows": len(one.read.rows), "unit": one.read.unit, "route": one.route}
+            failures.note(one.model.version, one.arm, one.ulid, kind, reason, **about)
 
     def _record(self, loop: str, asked: Sequence[Asked], moment: datetime) -> Sequence[Asked]:
         if not asked:
@@ -411,6 +414,7 @@ def lines_of(
     """The lines of the journal for what a model said of a request's rows."""
     version, parts, unit, ulid = model.version, model.typed.parts, asked.read.unit, asked.ulid
     loop, number, digest, name, shadow = version.loop, version.number, version.digest, arm.name, arm.shadow
+    route = asked.route
     found = []
     for place, (row, (label, shares, value)) in enumerate(zip(asked.read.rows, told, strict=True)):
         plain, key = parts(row)
@@ -429,6 +433,7 @@ def lines_of(
                 probabilities=shares,
                 value=value,
                 latency_ms=latency_ms,
+                route=route,
                 shadow=shadow,
             )
         )

@@ -93,7 +93,9 @@ def _count_nan(columns: Sequence[Array]) -> int:
     return int(np.isnan(np.concatenate(columns)).sum()) if columns else 0
 
 
-def facts(ulid: str, at: datetime, version: Version, arm: Arm, unit: str | None, latency_ms: float) -> Facts:
+def facts(
+    ulid: str, at: datetime, version: Version, arm: Arm, *, unit: str | None, latency_ms: float, route: int | None
+) -> Facts:
     """What holds for every row of a request."""
     return Facts(
         ulid=ulid,
@@ -104,6 +106,7 @@ def facts(ulid: str, at: datetime, version: Version, arm: Arm, unit: str | None,
         arm=arm.name,
         unit=unit,
         latency_ms=latency_ms,
+        route=route,
     )
 
 

@@ -44,6 +44,8 @@ class Part:
     arm: Arm
     model: LoadedModel
     numbers: Sequence[int]
+    route: int | None
+    """The revision that chose the arm; None where a batch answered before."""
 
 
 class Gateway:
@@ -122,23 +124,25 @@ class Gateway:
     ) -> tuple[LoadedModel, list[Line]]:
         """As `predict`, with all rows on one model, which tells how to read them. `version` pins one that answers."""
         ulid = self._journal.new_id()
-        arm, model = self._chosen(loop, ulid, unit, version)
+        served, arm = self._chosen(loop, ulid, unit, version)
+        model = served.models[arm.version]
         rows = rows_for(model)
-        return model, self._answer(rows, ulid, [Part(arm, model, range(len(rows)))], unit)
+        return model, self._answer(rows, ulid, [_part(served, arm, range(len(rows)))], unit)
 
     def predict_columns(self, loop: str, rows: Any, unit: str | None = None, version: int | None = None) -> Any:
         """As `predict_together`, of rows that came as Arrow, verified; the answers are a `pyarrow.RecordBatch`."""
         from loopwright.gateway import columns  # Arrow at use
 
         ulid, begun = self._journal.new_id(), begun_at(self.clock)
-        arm, model = self._chosen(loop, ulid, unit, version)
+        served, arm = self._chosen(loop, ulid, unit, version)
+        model, part = served.models[arm.version], _part(served, arm, range(rows.num_rows))
         note_arms(loop, [(arm.version, arm.name, rows.num_rows)], protocol="arrow")
         with stage("decode", self.clock):
             feed, kept = columns.taken(model.decoder, rows)
-        with self._held_against(model, arm, ulid, rows.num_rows, unit):
+        with self._held_against(part, ulid, unit):
             predicted = self._run(model, feed)
-        latency_ms = milliseconds(begun, self.clock.monotonic())
-        facts = columns.facts(ulid, self.clock.now(), model.version, arm, unit, latency_ms)
+        about: Any = {"unit": unit, "latency_ms": milliseconds(begun, self.clock.monotonic()), "route": part.route}
+        facts = columns.facts(ulid, self.clock.now(), model.version, arm, **about)
         answered = columns.Answered.of(facts, predicted, model.predictor.classes)
         with stage("journal", self.clock):
             is_written = self._journal.append_table(loop, ulid, answered.recorded(kept))
@@ -177,11 +181,10 @@ class Gateway:
             for loop in sorted({*awake, *resting, *faults})
         ]
 
-    def _chosen(self, loop: str, ulid: str, unit: str | None, version: int | None) -> tuple[Arm, LoadedModel]:
+    def _chosen(self, loop: str, ulid: str, unit: str | None, version: int | None) -> tuple[Served, Arm]:
         """For all rows of a request together. Raises `Refused`."""
         served = self.served(loop)
-        arm = served.route.choose(unit or f"{ulid}.0") if version is None else _pinned(served, version)
-        return arm, served.models[arm.version]
+        return served, served.route.choose(unit or f"{ulid}.0") if version is None else _pinned(served, version)
 
     def _answer(self, rows: Sequence[Any], ulid: str, parts: Sequence[Part], unit: str | None) -> list[Line]:
         """All is checked before anything runs, and all recorded before anything is answered."""
@@ -195,7 +198,7 @@ class Gateway:
         first = self.clock.monotonic()
         for part, decoded in zip(parts, all_decoded, strict=True):
             waited = self.clock.monotonic() - first  # for the arms before it: no slowness of its own
-            with self._held_against(part.model, part.arm, ulid, len(part.numbers), unit):
+            with self._held_against(part, ulid, unit):
                 predicted = self._run(part.model, decoded.feed)
             moment, latency_ms = self.clock.now(), milliseconds(begun + waited, self.clock.monotonic())
             about = {"at": moment, "unit": unit, "latency_ms": latency_ms}
@@ -242,7 +245,7 @@ class Gateway:
             raise late(most) from None
 
     @contextmanager
-    def _held_against(self, model: LoadedModel, arm: Arm, ulid: str, rows: int, unit: str | None) -> Iterator[None]:
+    def _held_against(self, part: Part, ulid: str, unit: str | None) -> Iterator[None]:
         """Whatever goes wrong meanwhile is the model's, and written down."""
         try:
             yield
@@ -251,7 +254,8 @@ class Gateway:
             kind: Kind = "invalid" if is_invalid else "timeout" if isinstance(error, Refused) else "error"
             reason = error.what if isinstance(error, Refused) else type(error).__name__
             if self.failures is not None:
-                self.failures.note(model.version, arm, ulid, kind, reason, rows=rows, unit=unit)
+                about: Any = {"rows": len(part.numbers), "unit": unit, "route": part.route}
+                self.failures.note(part.model.version, part.arm, ulid, kind, reason, **about)
             raise
 
     def count(self, loop: str, what: str, number: int) -> None:
@@ -274,6 +278,7 @@ def _lines(
                 version=version.number,
                 digest=version.digest,
                 arm=part.arm.name,
+                route=part.route,
                 row=decoded.rows[index],
                 key=decoded.keys[index],
                 **about,
@@ -283,16 +288,16 @@ def _lines(
 
 
 def _part(served: Served, arm: Arm, numbers: Sequence[int]) -> Part:
-    return Part(arm, served.models[arm.version], numbers)
+    return Part(arm, served.models[arm.version], numbers, served.route.number)
 
 
 def _looked_up(precomputed: Precomputed, part: Part, rows: Sequence[Any]) -> Iterator[Part]:
     """The rows whose answers are there already, and the others."""
     model, known, others = precomputed.split(part.model, rows, part.numbers)
     if known:
-        yield Part(Arm(name=PRECOMPUTED, version=part.arm.version, share=0), model, known)
+        yield Part(Arm(name=PRECOMPUTED, version=part.arm.version, share=0), model, known, None)
     if others:
-        yield Part(part.arm, part.model, others)
+        yield Part(part.arm, part.model, others, part.route)
 
 
 def _pinned(served: Served, version: int) -> Arm:

@@ -18,7 +18,7 @@ from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Routes
@@ -35,6 +35,9 @@ NOT_LOADED = "VersionNotLoaded"
 """The event of a version that a gateway could not load; the one before answers on."""
 _LONGEST_WAIT = 60.0
 """Seconds between two attempts to load what could not be loaded; the first waits are shorter."""
+_TOLD_AGAIN = (3, 5)
+"""Attempts after which it is told once more that a version cannot be loaded: a release takes it back by that. Told
+alike by all workers, each counts once. A store that is away says nothing of the version."""
 _SIDE_BY_SIDE = 8
 _MOST_TORN = 4
 """Versions of a loop that are found torn before no earlier route is tried any more: each may take long to try."""
@@ -246,11 +249,13 @@ class Loading:
             _logger.error(
                 "%s does not follow route %d: v%d cannot be loaded: %s", loop, route.number, fault.version, error
             )
+        if attempts == 1 or (attempts in _TOLD_AGAIN and not isinstance(error, StoreUnavailable)):
             self._tell(fault)
 
     def _tell(self, fault: Fault) -> None:
         if self._notices is not None:
-            data = {"route": fault.route.number, "what": fault.what, "fix": fault.fix}
+            data: dict[str, Any] = {"route": fault.route.number, "what": fault.what, "fix": fault.fix}
+            data |= {"attempts": fault.attempts} if fault.attempts > 1 else {}
             self._notices.note(NOT_LOADED, f"version:{fault.route.loop}:{fault.version}", fault.what, data)
 
     def _put(self, served: Served) -> None:

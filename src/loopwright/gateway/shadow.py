@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from loopwright.core.clock import Clock
 from loopwright.core.version import Arm
@@ -136,8 +137,8 @@ class Shadows:
         if self._failures is None:
             return
         for one in tasks:
-            rows, unit = len(one.asked.read.rows), one.asked.read.unit
-            self._failures.note(one.model.version, one.arm, one.asked.ulid, kind, reason, rows=rows, unit=unit)
+            about: Any = {"rows": len(one.asked.read.rows), "unit": one.asked.read.unit, "route": one.asked.route}
+            self._failures.note(one.model.version, one.arm, one.asked.ulid, kind, reason, **about)
 
     def _predict(self, model: LoadedModel, tasks: Sequence[_Task]) -> None:
         rows = [row for task in tasks for row in task.asked.read.rows]

@@ -27,7 +27,7 @@ _GROUP_ROWS, _GROUP_FILES = 1 << 17, 512
 """Of a table that nobody has read yet, so much is taken up at once."""
 _SLICE_ROWS = 1 << 14
 _BESIDE_ROWS = ("id", "at", "loop", "version", "digest", "arm", "shadow", "unit", "layout", "latency_ms",
-                "journal", "place", "key_*", "probability_*", "label*", "value*")  # fmt: skip
+                "route", "journal", "place", "key_*", "probability_*", "label*", "value*")  # fmt: skip
 
 
 class Backlog:
@@ -54,6 +54,17 @@ class Backlog:
                 continue
             break  # the log does not reach back so far: what it named was cleared away long ago
         return version, []
+
+    def last(self) -> str:
+        """The greatest name of a file that has rows; empty where none has. From what is written beside them."""
+        table = delta.opened(self._root, self._loop)
+        if table is None:
+            return ""
+        spans = [part.journals for part in delta.parts(self._root, self._loop, table)]
+        known = [span[1] for span in spans if span is not None]
+        if len(known) < len(spans):  # an older table's
+            known += [name for name, _ in self._files(table.version())]
+        return max(known, default="")
 
     def after(self, version: int) -> tuple[int, list[str]] | None:
         """The next version and the files that it names; None where there is none yet. Costs a look at one path.

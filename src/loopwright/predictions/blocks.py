@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, TypeAlias
 
 import msgspec
 
 _BYTES = 4 << 20
+_FILES = 1_000
+"""Whose blocks are remembered."""
+Span: TypeAlias = tuple[datetime | None, datetime | None]
+"""From the first moment, included, to the second, not included; None: without a bound."""
 
 
 class Glance(msgspec.Struct, frozen=True, gc=False):
@@ -37,25 +43,85 @@ class Rowless(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     probabilities: Mapping[str, float] | None = None
     value: float | None = None
     latency_ms: float | None = None
+    route: int | None = None
     shadow: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A block of a file: where it ends, and the first and the last moment of its lines; None where it has none."""
+
+    end: int
+    first: datetime | None
+    last: datetime | None
+
+    def may_hold(self, since: datetime | None, until: datetime | None) -> bool:
+        """Whether a line of it can be of [since, until)."""
+        if self.first is None or self.last is None:
+            return False
+        return (since is None or self.last >= since) and (until is None or self.first < until)
+
+
+class Stretches:
+    """Of what moments the blocks are that were read: who asks for other moments need not read them again. A file that
+    was written to since is read again."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[tuple[int, int, int], dict[int, Stretch]]] = {}
+
+    def of(self, opened: BinaryIO) -> dict[int, Stretch]:
+        """By where they begin: to be looked at, and filled."""
+        found = os.fstat(opened.fileno())
+        file, written = (found.st_dev, found.st_ino), (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        known = self._known.pop(file, None)
+        if known is None or known[0] != written:
+            known = written, {}
+        if len(self._known) >= _FILES:
+            self._known.pop(next(iter(self._known)))
+        self._known[file] = known
+        return known[1]
+
+
 def blocks(
-    opened: BinaryIO, is_wanted: Callable[[Glance], bool], decoder: msgspec.json.Decoder[Any]
+    opened: BinaryIO,
+    is_wanted: Callable[[Glance], bool],
+    decoder: msgspec.json.Decoder[Any],
+    known: Stretches | None = None,
+    span: Span = (None, None),
 ) -> Iterator[list[Any]]:
-    """The lines that are wanted, as the decoder makes them, but those that a power cut has torn."""
-    for wanted in texts(opened, is_wanted):
+    """The lines that are wanted, as the decoder makes them, but those that a power cut has torn. All that are wanted
+    are of the span: blocks that are known to have none of it are passed over."""
+    for wanted in texts(opened, is_wanted, known, span):
         yield decoded([line for line, _ in wanted], decoder)
 
 
-def texts(opened: BinaryIO, is_wanted: Callable[[Glance], bool]) -> Iterator[list[tuple[bytes, Glance]]]:
-    """The lines that are wanted, as they are, each with what a glance told."""
+def texts(
+    opened: BinaryIO,
+    is_wanted: Callable[[Glance], bool],
+    known: Stretches | None = None,
+    span: Span = (None, None),
+) -> Iterator[list[tuple[bytes, Glance]]]:
+    """As `blocks`, but the lines as they are, each with what a glance told."""
     glance = msgspec.json.Decoder(Glance)
-    while block := opened.read(_BYTES):
-        lines = (block + opened.readline()).splitlines()
-        wanted = [pair for pair in _glanced([line for line in lines if line], glance) if is_wanted(pair[1])]
-        if wanted:
+    stretches: dict[int, Stretch] = {} if known is None else known.of(opened)
+    begin = opened.tell()
+    while True:
+        while (stretch := stretches.get(begin)) is not None and not stretch.may_hold(*span):
+            begin = opened.seek(stretch.end)
+        block = opened.read(_BYTES)
+        if not block:
+            return
+        block += opened.readline()
+        pairs = _glanced([line for line in block.splitlines() if line], glance)
+        stretches[begin] = stretch = _stretch(begin + len(block), pairs)
+        begin = stretch.end
+        if wanted := [pair for pair in pairs if is_wanted(pair[1])]:
             yield wanted
+
+
+def _stretch(end: int, pairs: Sequence[tuple[bytes, Glance]]) -> Stretch:
+    moments = [seen.at for _, seen in pairs]
+    return Stretch(end=end, first=min(moments, default=None), last=max(moments, default=None))
 
 
 def _glanced(lines: Sequence[bytes], glance: msgspec.json.Decoder[Glance]) -> list[tuple[bytes, Glance]]:

@@ -13,15 +13,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from loopwright.data.source import open_source
 from loopwright.data.table import Table
-from loopwright.data.tables import Tables, labelled
+from loopwright.data.tables import Tables, identity, labelled
 from loopwright.errors import TableNotFound
 from loopwright.predictions import journal, labels
+from loopwright.predictions.brought import brought, read_on
 from loopwright.predictions.concealing import PREFIX
-from loopwright.predictions.labels import Label
 
 ORIGIN = "gateway"
 
@@ -58,60 +59,38 @@ def arrive(tables: Tables, table: Table, workspace: Path, loop: str) -> Arrived:
     if not table.key or label is None or not journal.files(workspace / labels.FOLDER, loop):
         return Arrived()
     try:
-        tables.current(table.name)
+        stamp = identity(tables, table.name)
     except TableNotFound:
         return Arrived()
-    found = _newest(workspace, loop, table.key)
-    hidden = sum(any(isinstance(one, str) and one.startswith(PREFIX) for one in key) for key in found)
-    schema = tables.scan(table.name).collect_schema()
-    given = _frame(found, table.key, label, schema)
-    known = labelled(tables, table.name)
-    there = given.join(known, on=list(table.key), how="inner")
+    kept = brought(workspace, loop, table.name, f"{stamp} {','.join(table.key)}")
+    known = read_on(kept, workspace, loop, table.key)
+    waiting = known.waiting
+    if not len(waiting):
+        if known.cursor != kept.cursor:
+            known.keep()
+        return Arrived()
+    keys = msgspec.json.decode(f"[{','.join(waiting['key'])}]")
+    hidden = sum(any(isinstance(one, str) and one.startswith(PREFIX) for one in key) for key in keys)
+    given = _frame(waiting, keys, table.key, label, tables.scan(table.name).collect_schema())
+    there = given.join(labelled(tables, table.name, given), on=list(table.key), how="inner")
     is_new = pl.col(f"known {label}").is_null() | (
         (pl.col(label) != pl.col(f"known {label}")) & (pl.col("told_at") > pl.col("labelled_at")).fill_null(value=True)
     )
-    fresh = there.filter(is_new).select(*table.key, label)
+    fresh = there.filter(is_new).unique(table.key, keep="last", maintain_order=True).select(*table.key, label)
     if len(fresh):
         tables.label(table, open_source(fresh), origin=ORIGIN)
-    return Arrived(labelled=len(fresh), hidden=hidden, unfit=len(found) - hidden - len(given))
+    known.met(there["text"]).keep()
+    return Arrived(labelled=len(fresh), hidden=hidden, unfit=len(keys) - hidden - len(given))
 
 
-def _newest(workspace: Path, loop: str, key: Sequence[str]) -> dict[tuple[Any, ...], Label]:
-    """By the values of the table's key."""
-    keys = _keys(workspace, loop, key)
-    found: dict[str, tuple[tuple[Any, ...], Label]] = {}
-    for label in labels.told(workspace, loop):
-        named = keys.get(label.prediction_id or "") if label.key is None else label.key
-        if label.outcome is not None or named is None or not named.keys() >= set(key):
-            continue
-        text = labels.key_text(named, tuple(key))
-        before = found.get(text)
-        if before is None or (label.since, label.at) >= (before[1].since, before[1].at):
-            found[text] = tuple(named[name] for name in key), label
-    return dict(found.values())
-
-
-def _keys(workspace: Path, loop: str, key: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Of each prediction that a label is for, what names its row."""
-    from loopwright.predictions import logged
-
-    wanted = {one.prediction_id for one in labels.told(workspace, loop) if one.key is None and one.outcome is None}
-    if not wanted:
-        return {}
-    made = logged.structured(logged.flat(workspace, loop))
-    if made["key"].dtype == pl.Null or not set(made["key"].struct.fields) >= set(key):
-        return {}
-    named = made.select("id", "key").filter(pl.col("id").is_in(list(wanted)))
-    found = {one["id"]: one["key"] for one in named.iter_rows(named=True)}
-    return {one: each for one, each in found.items() if all(each[name] is not None for name in key)}
-
-
-def _frame(found: dict[tuple[Any, ...], Label], key: Sequence[str], label: str, schema: pl.Schema) -> pl.DataFrame:
+def _frame(
+    waiting: pl.DataFrame, keys: Sequence[Sequence[Any]], names: Sequence[str], label: str, schema: pl.Schema
+) -> pl.DataFrame:
     """In the types of the table; what does not fit is left out, and what is hidden."""
-    columns: dict[str, Any] = {name: _typed(name, [one[at] for one in found], schema) for at, name in enumerate(key)}
-    told = [one.label for one in found.values()]
+    columns: dict[str, Any] = {name: _typed(name, [key[at] for key in keys], schema) for at, name in enumerate(names)}
+    told = msgspec.json.decode(f"[{','.join(waiting['label'])}]")
     columns[label] = _typed(label, told, schema) if label in schema else pl.Series(label, told, strict=False)
-    columns["told_at"] = pl.Series([one.at for one in found.values()], dtype=pl.Datetime("us", "UTC"))
+    columns |= {"told_at": waiting["at"], "text": waiting["text"]}
     return pl.DataFrame(columns).drop_nulls()
 
 

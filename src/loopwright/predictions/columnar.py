@@ -38,6 +38,7 @@ class Facts:
     unit: str | None = None
     shadow: bool = False
     latency_ms: float | None = None
+    route: int | None = None
 
 
 _FIELDS = tuple(one.name for one in fields(Facts))

@@ -149,7 +149,8 @@ def of_journals(
     first, last = min(names), max(names)
     for part in parts(root, loop, table):
         if part.journals is None or (part.journals[0] <= last and part.journals[1] >= first):
-            yield from _read(part, columns=columns, condition=_is_one_of("journal", names), needs=("journal",))
+            condition = _is_one_of("journal", names)
+            yield from _read(part, columns=columns, condition=condition, needs=("journal",), coded=("layout",))
 
 
 def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:

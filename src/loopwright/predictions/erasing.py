@@ -20,7 +20,7 @@ import msgspec
 
 from loopwright.core.clock import Clock
 from loopwright.errors import StoreUnavailable, UsageError, did_you_mean
-from loopwright.predictions import aside, compaction, concealing, delta, journal, labels, layout
+from loopwright.predictions import aside, brought, compaction, concealing, delta, journal, labels, layout
 from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import Label
 from loopwright.predictions.layout import Kinds
@@ -61,6 +61,7 @@ def erase(
         ids = {line.id for table in delta.tables(root, loop, shadows=True) for line in layout.lines(table)
                if fits({**line.row, **(line.key or {})})}  # fmt: skip
         count = _erase_rows(root, loop, sorted(ids)) + _erase_aside(root, loop, fits)
+    brought.forget(workspace, loop)
     told = sum(
         _erase_labels(root, name, lambda one: _is_of(one, ids, fits), clock, wait_seconds)
         for root, name in ((workspace / labels.FOLDER, loop), (workspace / aside.FOLDER, aside.NAME))

@@ -9,13 +9,15 @@ was refused for want of room, is none. No row and no message of a library stands
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from loopwright.core.clock import Clock
+from loopwright.core.clock import Clock, moment_of
 from loopwright.core.version import Arm, Version
 from loopwright.errors import StoreError
 from loopwright.predictions import journal
@@ -26,6 +28,10 @@ FOLDER = "failures"
 """Of a workspace: the root of these journals."""
 CLOSE_SECONDS = 3600.0
 """The age at which a file is closed, so that days that are too old can go."""
+KEPT_DAYS = 90
+"""The age at which they go where predictions are kept for good: nothing looks further back."""
+_SLACK = timedelta(minutes=1)
+"""By which the clocks of two machines may differ."""
 Kind = Literal["error", "timeout", "invalid"]
 """It raised; it took too long, or is not called any more because it did; it gave no number."""
 
@@ -36,6 +42,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     """The ULID of the request; a shadow's bears that of the request that was answered."""
     at: datetime
+    """When the request came, to the millisecond: whoever chose its arm did so then."""
     loop: str
     version: int
     digest: str
@@ -46,6 +53,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rows: int = 1
     """Of the request."""
     unit: str | None = None
+    route: int | None = None
+    """The revision of the route by which its arm was chosen."""
     shadow: bool = False
 
 
@@ -60,14 +69,24 @@ class Failures:
         self._clock = clock
 
     def note(
-        self, version: Version, arm: Arm, ulid: str, kind: Kind, reason: str, *, rows: int = 1, unit: str | None = None
+        self,
+        version: Version,
+        arm: Arm,
+        ulid: str,
+        kind: Kind,
+        reason: str,
+        *,
+        rows: int = 1,
+        unit: str | None = None,
+        route: int | None = None,
     ) -> None:
-        """Write one down, where its request belongs to the share that is recorded."""
+        """Write one down, where its request belongs to the share that is recorded: as of when its request came, which
+        for one that took too long is long before."""
         if not self._shares.takes(ulid):
             return
         failure = Failure(
             id=ulid,
-            at=self._clock.now(),
+            at=min(moment_of(ulid), self._clock.now()),
             loop=version.loop,
             version=version.number,
             digest=version.digest,
@@ -76,6 +95,7 @@ class Failures:
             reason=reason,
             rows=rows,
             unit=unit,
+            route=route,
             shadow=arm.shadow,
         )
         try:
@@ -105,6 +125,28 @@ def of_request(workspace: Path, ulid: str) -> Failure | None:
                 if found.id == ulid[:26] and not found.shadow:
                     return found
     return None
+
+
+def since(workspace: Path, loop: str, moment: datetime) -> Iterator[Failure]:
+    """Those of a loop from a moment on. A file is passed by where nobody has written to it since."""
+    root, decoder = workspace / FOLDER, msgspec.json.Decoder(Failure)
+    for file in journal.files(root, loop):
+        with suppress(FileNotFoundError):
+            if _is_before(file, moment):
+                continue
+            with file.open("rb") as opened:
+                for line in opened:
+                    with suppress(msgspec.MsgspecError):  # torn by a power cut
+                        one = decoder.decode(line)
+                        if one.at >= moment:
+                            yield one
+
+
+def _is_before(file: Path, moment: datetime) -> bool:
+    """Whether its last line was written before, by a clock that goes with the system's: one that is turned by hand may
+    say that a file was begun after it was last written to."""
+    written_at = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return moment_of(file.stem) <= written_at < moment - _SLACK
 
 
 def drop_old(workspace: Path, before: datetime) -> list[str]:

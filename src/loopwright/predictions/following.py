@@ -23,7 +23,7 @@ from loopwright.predictions.backlog import Backlog
 from loopwright.predictions.failures import Failure
 from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import Label
-from loopwright.predictions.tailing import Piece, Places, Reader, Tail, Taken, is_over, lines_of
+from loopwright.predictions.tailing import End, Piece, Places, Reader, Tail, Taken, end_of_lines, is_over, lines_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -131,6 +131,33 @@ class Follower:
             is_more=taken.is_cut or failed.is_cut or told.is_cut,
         )
 
+    def at_end(self) -> str:
+        """A cursor after all that is there now, of which nothing is decoded: what is told from now on comes after it.
+
+        It takes the sizes of the files and the version of the table. Raises `StoreUnavailable` and `MissingExtra` as
+        `read` does.
+        """
+        predictions = self._at_end()
+        while (failed := self._failures.end(self._failures.files(), _ENDS)) is None:
+            continue
+        while (told := self._labels.end(self._labels.files(), _ENDS)) is None:
+            continue
+        predictions.failures, predictions.labels = failed, told
+        return _ENCODER.encode(predictions).decode()
+
+    def _at_end(self) -> _State:
+        """The table first, and again at the end: what became part of it meanwhile would be met twice."""
+        tail = self._tails[True]
+        while True:
+            version, names = self._backlog.newest()
+            files = tail.files()
+            places = tail.end(files, _ENDS, names)
+            if places is None or self._backlog.after(version) is not None:
+                continue
+            top = max([self._backlog.last(), *names, *files], default="")
+            last = [name for name in names if name in files]
+            return _State(format=_FORMAT, predictions=places, version=version, last=last, top=top)
+
     def _state(self, cursor: str) -> _State:
         if cursor:
             try:
@@ -208,6 +235,18 @@ class Follower:
         return table.slice(count) if table is not None and count < len(table) else None
 
 
+def labels_after(workspace: Path, loop: str, cursor: str = "", most: int | None = None) -> Followed:
+    """As `Follower.read`, of labels alone, and with a cursor of its own kind. Raises `UsageError` for another one."""
+    try:
+        places = msgspec.json.decode(cursor, type=Places) if cursor else Places()
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise UsageError(f"{cursor[:40]!r} is no cursor of labels", fix="give one back as it was told") from None
+    tail = _tail(workspace / labels.FOLDER, loop, Label, SystemClock())
+    told = tail.take(places, tail.files(), sys.maxsize if most is None else max(1, most))
+    after = _ENCODER.encode(places).decode()
+    return Followed([], [], told.values, after, told.torn, told.is_cut)
+
+
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(_State)
 
@@ -240,6 +279,20 @@ def _columns(*, whole: bool) -> Reader:
         return piece
 
     return read
+
+
+def _end_of_columns(file: Path) -> int | None:
+    """`End` of a file of columns: only one that grows is looked through."""
+    with file.open("rb") as opened:
+        if is_over(opened.fileno()):
+            return None
+    end = 0
+    for _, place, found in columnar.placed(file, is_growing=True):
+        end = end if found is None else place
+    return end
+
+
+_ENDS: Mapping[str, End] = {journal.SUFFIX: end_of_lines, journal.COLUMNS_SUFFIX: _end_of_columns}
 
 
 def _read_columns(file: Path, piece: Piece, most: int, *, is_closed: bool, whole: bool) -> None:

@@ -16,11 +16,11 @@ import polars as pl
 
 from loopwright.errors import UsageError
 from loopwright.predictions import logged
+from loopwright.predictions.blocks import Stretches
 from loopwright.predictions.label_frames import SCHEMA, LabelFrames
 
 Status = Literal["labelled", "waiting", "missing"]
 _PLACE = "(place)"
-_MOMENT = pl.Datetime("us", "UTC")
 _TOLD = ("label", "at", "true_at", "origin", "number")
 _LABEL = ("label", "labelled_at", "true_at", "label_origin")
 
@@ -28,24 +28,40 @@ _LABEL = ("label", "labelled_at", "true_at", "label_origin")
 class Joiner:
     """Joins one loop again and again: labels that it has read it does not read twice.
 
-    In memory are the labels of the loop, about 150 bytes each, and the window that is asked for.
+    In memory are the labels of the loop, about 150 bytes each, but those forgotten, and the window that is asked for.
     """
 
     def __init__(self, workspace: Path, loop: str) -> None:
         self._workspace, self._loop = workspace, loop
         self._labels = LabelFrames(workspace, loop)
         self._kept: list[pl.DataFrame] = []
+        self._known = Stretches()
+        self._oldest: datetime | None = None
+
+    def forget(self, before: datetime) -> None:
+        """Labels that were told before: nobody will ask for spans that begin then any more. Who does all the same
+        waits until all labels are read again."""
+        if self._oldest is None or before > self._oldest:
+            self._oldest = before
+            self._kept = [left for piece in self._kept if len(left := self._recent(piece))]
 
     def joined(self, **asked: Any) -> pl.DataFrame:
         """As `joined` of the module, with the same names."""
-        if self._labels.is_rewritten():
+        since, oldest = asked.get("since"), self._oldest
+        is_forgotten = oldest is not None and (since is None or since < oldest)
+        if is_forgotten:
+            self._oldest = None
+        if is_forgotten or self._labels.is_rewritten():
             self._labels, self._kept = LabelFrames(self._workspace, self._loop), []
-        added = list(self._labels.added())
+        added = [left for piece in self._labels.added() if len(left := self._recent(piece))]
         if added:
             self._kept.append(pl.concat(added))
         if len(self._kept) > 16:
             self._kept = [pl.concat(self._kept, rechunk=True)]
-        return _joined(self._workspace, self._loop, self._kept, **asked)
+        return _joined(self._workspace, self._loop, self._kept, known=self._known, **asked)
+
+    def _recent(self, labels: pl.DataFrame) -> pl.DataFrame:
+        return labels if self._oldest is None else labels.filter(pl.col("at") >= self._oldest.astimezone(UTC))
 
 
 def joined(
@@ -142,14 +158,7 @@ def _keyed(made: pl.DataFrame, columns: str) -> pl.DataFrame | None:
 
 
 def _moments(met: pl.DataFrame) -> pl.DataFrame:
-    return met.with_columns(_moment("at"), _moment("true_at")).with_columns(since=pl.coalesce("true_at", "at"))
-
-
-def _moment(name: str) -> pl.Expr:
-    """Lines are written in UTC; what another hand wrote in another zone is read, too."""
-    quick = pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False)
-    slow = pl.col(name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", time_zone="UTC", strict=False)
-    return pl.coalesce(quick.dt.replace_time_zone("UTC"), slow).cast(_MOMENT).alias(name)
+    return met.with_columns(pl.col("origin").cast(pl.String), since=pl.coalesce("true_at", "at"))
 
 
 def _newest(met: pl.DataFrame, known_at: datetime | None) -> pl.DataFrame:

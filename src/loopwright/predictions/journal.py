@@ -65,6 +65,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: float | None = None
     """From when the request was there whole until its model had answered and this was about to be written; of a shadow
     the run of its batch. To the microsecond. None where nobody measured."""
+    route: int | None = None
+    """The revision of the route by which its arm was chosen. None where none was: at an edge, in a batch."""
     shadow: bool = False
     """Whether nobody heard it. It bears the id of the prediction that was answered, in a file of its own."""
     recorded: bool = True

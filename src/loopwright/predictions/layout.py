@@ -48,12 +48,15 @@ _FIXED = pa.schema(
         ("layout", pa.string()),
         ("latency_ms", _TYPES["float"]),
         ("place", pa.int64()),
+        ("route", pa.int64()),
     ]
 )
 """`journal` is the file that a row came from and `place` the byte in it where its line, or its batch of rows, began;
-`day` the day of its prediction in UTC. Rows of older tables have neither latency nor place."""
+`day` the day of its prediction in UTC. Rows of older tables have no latency, no place or no route."""
 _FACTS = ("id", "at", "loop", "version", "digest", "arm", "shadow", "unit")
 """What each row has of its line as it is."""
+_LATER = ("latency_ms", "route")
+"""So too, but that older tables do not have it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FURTHEST = timedelta(hours=23, minutes=59)
 """From UTC, of a zone."""
@@ -108,7 +111,7 @@ def of_columns(facts: columnar.Facts, first: int, batch: pa.RecordBatch, file: s
     """Rows that came as columns, in a batch that began at this byte of the file."""
     count = batch.num_rows
     numbers = pc.cast(pa.array(range(first, first + count), pa.int64()), pa.string())
-    same: dict[str, Any] = {name: getattr(facts, name) for name in (*_FACTS[1:], "latency_ms")}
+    same: dict[str, Any] = {name: getattr(facts, name) for name in (*_FACTS[1:], *_LATER)}
     same |= {"day": _day(facts.at), "journal": file, "place": place}
     fixed = {name: _repeated(value, count, _FIXED.field(name).type) for name, value in same.items()}
     fixed["id"] = pc.binary_join_element_wise(_repeated(facts.ulid, count, pa.string()), numbers, ".")
@@ -164,11 +167,11 @@ def by_layout(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
 
 def _lines(table: pa.Table, layout: Mapping[str, Any]) -> Iterator[Line]:
     facts = [table[name].to_pylist() for name in _FACTS]
-    has_latency = "latency_ms" in table.column_names
-    facts.append(table["latency_ms"].to_pylist() if has_latency else [None] * len(table))
+    known = table.column_names
+    facts += [table[name].to_pylist() if name in known else [None] * len(table) for name in _LATER]
     rows, keys, shares = (_mappings(table, layout.get(part)) for part in _PARTS[:3])
     labels, values = (_values(table, layout.get(part)) for part in _PARTS[3:])
-    for number, (identity, at, loop, version, digest, arm, shadow, unit, latency) in enumerate(
+    for number, (identity, at, loop, version, digest, arm, shadow, unit, latency, route) in enumerate(
         zip(*facts, strict=True)
     ):
         yield Line(
@@ -186,6 +189,7 @@ def _lines(table: pa.Table, layout: Mapping[str, Any]) -> Iterator[Line]:
             label=labels[number],
             value=values[number],
             latency_ms=latency,
+            route=route,
         )
 
 
@@ -276,7 +280,7 @@ def _kind_of(field: pa.Field) -> str:
 
 def _fixed(lines: Sequence[Line], file: str) -> dict[str, pa.Array]:
     made = {name: pa.array([getattr(one, name) for one in lines], _FIXED.field(name).type)
-            for name in (*_FACTS, "latency_ms") if name != "at"}  # fmt: skip
+            for name in (*_FACTS, *_LATER) if name != "at"}  # fmt: skip
     moments = [_made_at(line) for line in lines]
     made["at"] = pa.array(moments, _FIXED.field("at").type)
     return {

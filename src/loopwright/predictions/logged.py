@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 import msgspec
@@ -19,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from loopwright.predictions import columnar, delta, finding, journal, layout
-from loopwright.predictions.blocks import Glance, Rowless, blocks
+from loopwright.predictions.blocks import Glance, Rowless, Stretches, blocks
 from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import plain
 
@@ -30,7 +31,6 @@ _SPLIT = "\0"
 """Between part and name of a column, until it is put into its struct."""
 _JSON = "\0json"
 """What the name of a column ends with whose values are JSON, for they are of several kinds."""
-Wanted: TypeAlias = Callable[[Glance], bool]
 
 
 def flat(
@@ -42,9 +42,11 @@ def flat(
     versions: Collection[int] | None = None,
     shadows: bool = False,
     columns: Collection[str] | None = (),
+    known: Stretches | None = None,
 ) -> pl.DataFrame:
     """A row a prediction, in the order of ids: id, at, version, arm, shadow, unit, predicted, value, and a column for
-    each value of its key, its probabilities, and those `columns` of its row (None: all)."""
+    each value of its key, its probabilities, and those `columns` of its row (None: all). `known`: who asks for one span
+    after the other gives the same again, so that what is of none of them is not read anew."""
     root = workspace / journal.FOLDER
     read = set[str]()
 
@@ -53,7 +55,8 @@ def flat(
         return is_within and (shadows or not line.shadow) and (versions is None or line.version in versions)
 
     decoder = msgspec.json.Decoder(Line if columns is None or columns else Rowless)
-    frames = [one for table in _of_journal(root, loop, is_wanted, decoder, read) for one in _of(table, columns)]
+    made = partial(blocks, is_wanted=is_wanted, decoder=decoder, known=known, span=(since, until))
+    frames = [one for table in _of_journal(root, loop, made, read) for one in _of(table, columns)]
     for table in _of_columns(root, loop, read):
         frames += [_within(one, since, until, versions, shadows=shadows) for one in _of(table, columns)]
     span: Any = {"since": since, "until": until, "versions": versions, "shadows": shadows, "left_out": read}
@@ -68,7 +71,7 @@ def with_ids(workspace: Path, loop: str, ids: Collection[str]) -> pl.DataFrame:
     parts that have some. In no order."""
     root = workspace / journal.FOLDER
     places = sorted(place for one in ids if (place := finding.parse(one)) is not None)
-    decoder = msgspec.json.Decoder(Rowless)
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Rowless)
     lines = [decoder.decode(line) for line in finding.lines_with(root, loop, places)]
     frames = [*_of(layout.assemble(layout.of_lines(lines, "", _no_kinds)), ())] if lines else []
     requests, is_one = {place[0] for place in places}, pl.col("id").is_in(list(ids)) & ~pl.col("shadow")
@@ -147,13 +150,13 @@ def _stored(root: Path, loop: str, columns: Collection[str] | None) -> list[str]
 
 
 def _of_journal(
-    root: Path, loop: str, is_wanted: Wanted, decoder: msgspec.json.Decoder[Any], read: set[str]
+    root: Path, loop: str, made: Callable[[BinaryIO], Iterator[list[Any]]], read: set[str]
 ) -> Iterator[pa.Table]:
-    """Of every file that is still there; the others are in the table."""
+    """Of every file that is still there, what is made of it; the others are in the table."""
     for file in journal.files(root, loop):
         with suppress(FileNotFoundError), file.open("rb") as opened:
             read.add(file.name)
-            for lines in blocks(opened, is_wanted, decoder):
+            for lines in made(opened):
                 yield layout.assemble(layout.of_lines(lines, file.name, _no_kinds))
 
 

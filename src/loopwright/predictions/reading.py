@@ -209,8 +209,8 @@ def predictions(
     version: int | None = None,
     shadows: bool = False,
 ) -> pl.DataFrame:
-    """A row a prediction: id, at, loop, version, digest, arm, shadow, unit, row, key, predicted, probabilities, value
-    and latency_ms.
+    """A row a prediction: id, at, loop, version, digest, arm, shadow, unit, row, key, predicted, probabilities, value,
+    latency_ms and route.
 
     `row`, `key` and `probabilities` are structs; a field that one version has and another has not is null there.
     With `shadows` also what arms predicted that nobody heard: under the id of the prediction that was answered.
@@ -257,6 +257,7 @@ def _frame(lines: Sequence[Line]) -> pl.DataFrame:
             _structs("probabilities", [line.probabilities for line in lines]),
             pl.Series("value", [line.value for line in lines], dtype=pl.Float64),
             pl.Series("latency_ms", [line.latency_ms for line in lines], dtype=pl.Float64),
+            pl.Series("route", [line.route for line in lines], dtype=pl.Int64),
         ]
     )
 

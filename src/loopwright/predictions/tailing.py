@@ -22,6 +22,7 @@ from loopwright.predictions import journal
 from loopwright.predictions.writing import ASIDE
 
 _BLOCK_BYTES = 1 << 20
+_TAIL_BYTES = 1 << 16
 _SURE_SECONDS = 1.0
 """A folder whose time has stood for so long has not changed since: file systems tell times in steps of milliseconds."""
 
@@ -62,6 +63,8 @@ class Taken:
 
 Reader = Callable[[Path, int, int], Piece]
 """Reads a file from a byte on, about so many values."""
+End = Callable[[Path], int | None]
+"""Where the last whole value of a file ends; None where nobody writes to it any more. Raises `FileNotFoundError`."""
 
 
 class Tail:
@@ -112,6 +115,22 @@ class Tail:
                 places.done.append(name)
         taken.is_cut = len(taken.values) >= most
         return taken
+
+    def end(self, files: Mapping[str, Path], ends: Mapping[str, End], passed: Collection[str] = ()) -> Places | None:
+        """As they were once all of it was taken, of which nothing is. None where a file went meanwhile: list again."""
+        places = Places()
+        for name in sorted(files.keys() - set(passed)):
+            try:
+                place = ends[Path(name).suffix](files[name])
+            except FileNotFoundError:
+                return None
+            if place is None:
+                places.done.append(name)
+            else:
+                places.at[name] = place
+        if len(places.done) > self._kept:
+            self._prune(places, files)
+        return places
 
     def _meet(self, places: Places, files: Mapping[str, Path], passed: Collection[str]) -> None:
         """Take up new files, and forget those that are over and gone, or so many that two marks must do."""
@@ -172,6 +191,22 @@ def lines_of(decoder: Any) -> Reader:
             return _read_lines(opened, decoder, start, most)
 
     return read
+
+
+def end_of_lines(file: Path) -> int | None:
+    """`End` of a file of lines: of one that grows its tail is looked at, of others nothing."""
+    with file.open("rb") as opened:
+        if is_over(opened.fileno()):
+            return None
+        place = opened.seek(0, os.SEEK_END)
+        while place:
+            start = max(0, place - _TAIL_BYTES)
+            opened.seek(start)
+            cut = opened.read(place - start).rfind(b"\n") + 1
+            if cut:
+                return start + cut
+            place = start
+    return 0
 
 
 def _read_lines(opened: BinaryIO, decoder: Any, start: int, most: int) -> Piece:

@@ -139,7 +139,8 @@ class HandingIn:
             problems += wrong_values[: LISTED - len(problems)]
             return None
         row, key = concealer.row(line.row), concealer.key(line.key)
-        return msgspec.structs.replace(line, version=version.number, arm=ARM, row=row, key=key, latency_ms=None)
+        mine = {"version": version.number, "arm": ARM, "latency_ms": None, "route": None}
+        return msgspec.structs.replace(line, row=row, key=key, **mine)
 
     def _version(self, loop: str, digest: str) -> Known | None:
         """Remembered where there is one: it never changes."""
