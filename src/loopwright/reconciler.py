@@ -7,13 +7,15 @@ leads; what they write is fenced by revisions all the same, so two leaders do no
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from loopwright.core.clock import Clock
+from loopwright.core.clock import Clock, new_ulid
 from loopwright.core.event import Cause
 from loopwright.core.stores import Events, Leaders
 from loopwright.errors import LoopwrightError, StoreUnavailable
@@ -35,6 +37,11 @@ class Reconciler(Protocol):
         """Look at everything once, and do what is due: how many things changed. Raises for nothing that concerns one
         loop alone: that is logged, and the others go on."""
         ...
+
+
+def seat_here(clock: Clock) -> str:
+    """A name to lead under that no other has: containers may share a host's name and the number of a process."""
+    return f"{socket.gethostname()}:{os.getpid()}:{new_ulid(clock)}"
 
 
 def keep(

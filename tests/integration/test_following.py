@@ -22,6 +22,7 @@ from loopwright.core.clock import new_ulid
 from loopwright.core.version import Arm, Version
 from loopwright.errors import StoreUnavailable, UsageError
 from loopwright.predictions import (
+    backlog,
     columnar,
     compaction,
     erasing,
@@ -80,6 +81,7 @@ class Scene:
             row=self.chance.choice([wide, {"distance": 1}]),
             label=self.chance.choice([True, False]),
             latency_ms=1.5,
+            route=4,
             shadow=shadow,
         )
 
@@ -281,6 +283,52 @@ def test_each_line_is_met_once_in_any_order_of_writing_closing_compacting_and_dy
     assert reader.read().lines == []
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_from_the_end_on_comes_what_is_told_after_it_and_nothing_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = random.Random(seed)
+    scene, doings = Scene(tmp_path, chance), [*DOINGS, "compact", "compact_and_be_killed"]
+    for _ in range(chance.randrange(60)):
+        getattr(scene, chance.choice(doings))()
+    before = len(scene.written), len(scene.failed), len(scene.told)
+    with monkeypatch.context() as patch:
+        for kind, name in ((Backlog, "after"), (Backlog, "newest"), (Tail, "files"), (Tail, "end")):
+            patch.setattr(kind, name, amid(scene, getattr(kind, name)))
+        cursor = Follower(tmp_path, LOOP).at_end()
+    meanwhile, reader = len(scene.written), Reader(scene)
+    reader.met.append(Followed([], [], [], cursor))
+    for _ in range(40):
+        doing = chance.choice([*doings, "read", "read", "be_killed"])
+        getattr(reader if hasattr(reader, doing) else scene, doing)()
+    scene.end()
+    scene.compact()
+    reader.finish()
+    met, doubled = Counter(reader.lines), Counter(scene.written[: before[0]])
+    assert (met & doubled, Counter(scene.written[meanwhile:]) - met) == (Counter(), Counter())
+    assert max(met.values(), default=1) == 1
+    assert [one.id for found in reader.met for one in found.failures] == scene.failed[before[1] :]
+    assert Counter(one.prediction_id for found in reader.met for one in found.labels) == Counter(
+        scene.told[before[2] :]
+    )
+
+
+def test_the_end_is_found_without_reading_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(tmp_path, 20, is_table=True)
+    many(tmp_path, 20)
+    growing = Journal(tmp_path / journal.FOLDER, HandClock())
+    line = Scene(tmp_path, random.Random(1)).line(growing.new_id())
+    growing.append(LOOP, [line] * 20)
+    with monkeypatch.context() as patch:
+        for place, name in ((tailing, "_decode"), (backlog, "lines"), (Backlog, "rows"), (Backlog, "_files")):
+            patch.delattr(place, name)
+        cursor = Follower(tmp_path, LOOP).at_end()
+    assert Follower(tmp_path, LOOP).read(cursor).lines == []
+    growing.append(LOOP, [line])
+    assert len(Follower(tmp_path, LOOP).read(cursor).lines) == 1
+    assert len(Follower(tmp_path, LOOP).read().lines) == 61
+
+
 def many(workspace: Path, count: int, *, is_table: bool = False) -> None:
     clock = HandClock()
     made = Journal(workspace / journal.FOLDER, clock)
@@ -360,7 +408,7 @@ def test_a_table_written_before_latencies_and_places_is_read_and_added_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as older:
-        made, dropped = layout.assemble, ["latency_ms", "place"]
+        made, dropped = layout.assemble, ["latency_ms", "place", "route"]
         older.setattr(layout, "assemble", lambda *given: made(*given).drop_columns(dropped))
         many(tmp_path, 3, is_table=True)
     before = Follower(tmp_path, LOOP).read()
@@ -373,5 +421,6 @@ def test_a_table_written_before_latencies_and_places_is_read_and_added_to(
         scene.written
     )
     frame = reading.predictions(tmp_path, LOOP, shadows=True)
-    assert frame["latency_ms"].null_count() == 3
+    assert frame["latency_ms"].null_count() == frame["route"].null_count() == 3
+    assert set(frame["route"].drop_nulls()) == {4}
     assert len(Follower(tmp_path, LOOP).read().lines) == len(frame) == 3 + len(scene.written)

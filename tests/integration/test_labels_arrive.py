@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from tests.integration.loopshop import LoopShop, rows, visits
-from tests.unit.test_joining import IDS, Log, label, line
+from tests.unit.test_joining import IDS, Log, after, label, line
 
 from loopwright.data.table import Table
 from loopwright.data.tables import Tables
+from loopwright.predictions import brought, columnar, erasing, journal, logged
 from loopwright.predictions.bringing import Arrived, arrive
+from loopwright.predictions.following import labels_after
+from loopwright.predictions.journal import Journal
 
 T = Table("flights", key=["id", "day"], label="late")
 DAY = datetime(2013, 1, 1, 5, tzinfo=UTC)
@@ -35,6 +39,11 @@ class Place:
 
     def late(self) -> list[bool | None]:
         return self.tables.read("flights").sort("id")["late"].to_list()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
 
 
 @pytest.fixture
@@ -71,6 +80,71 @@ def test_the_newest_wins_also_over_what_came_with_its_row_but_not_over_a_later_c
     place.log.label(label(False, 48))
     assert place.arrive() == Arrived(labelled=1)
     assert place.late() == [None, None, False]
+
+
+def test_a_label_waits_for_its_row_and_no_line_is_read_twice(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.log.predict(line(key=key(9)))
+    place.log.label(label(True), label(True, key=key(1)))
+    assert place.arrive() == Arrived(labelled=1)
+    read = list[Any]()
+
+    def noted(*given: Any) -> Any:
+        found = labels_after(*given)
+        read.extend(found.labels)
+        return found
+
+    monkeypatch.setattr(brought, "labels_after", noted)
+    late = pl.Series("late", [None], dtype=pl.Boolean)
+    place.tables.append(T, pl.DataFrame({"id": [9], "day": [DAY], "x": [0.5]}).with_columns(late))
+    assert place.arrive() == Arrived(labelled=1)
+    assert (place.late(), read) == ([True, None, True, True], [])
+    place.log.label(label(False, 2))
+    assert place.arrive() == Arrived()  # known before the row was labelled
+    place.log.label(label(False, 99))
+    assert (place.arrive(), len(read)) == (Arrived(labelled=1), 2)
+
+
+def test_what_became_true_before_what_is_known_does_not_count_however_late_it_is_told(place: Place) -> None:
+    place.log.label(label(False, 30, key=key(1)))
+    assert place.arrive() == Arrived(labelled=1)
+    place.log.label(label(True, 60, key=key(1), true_at=after(20)))
+    assert place.arrive() == Arrived()
+    assert place.late()[0] is False
+
+
+def test_what_was_brought_may_be_lost_torn_erased_or_another_tables(place: Place, tmp_path: Path) -> None:
+    place.log.predict(line(key=key(1)), line(IDS[1], key=key(2)))
+    place.log.label(label(True), label(True, prediction_id=IDS[1]))
+    assert place.arrive() == Arrived(labelled=2)
+    (file,) = (tmp_path / brought.FOLDER / "flights").iterdir()
+    version = place.tables.current("flights").digest
+    for content in (b"", file.read_bytes()[:99], None):
+        file.unlink() if content is None else file.write_bytes(content)
+        assert place.arrive() == Arrived()
+    assert place.tables.current("flights").digest == version
+    erasing.erase(tmp_path, "flights", {"id": "1"}, kinds=lambda _: {}, clock=place.log.clock)
+    assert not file.exists()
+    again = Tables(tmp_path / "again", place.log.clock)
+    again.append(T, place.tables.read("flights").with_columns(late=pl.lit(None, pl.Boolean)))
+    assert arrive(again, T, tmp_path, "flights") == Arrived(labelled=1)
+    assert again.read("flights").sort("id")["late"].to_list() == [None, True, None]
+
+
+@pytest.mark.parametrize("is_table", [False, True], ids=["journal", "table"])
+def test_predictions_are_found_by_their_ids_wherever_they_lie(log: Log, is_table: bool) -> None:
+    log.predict(line(key=key(1)), line(IDS[1], key=key(2)), line(IDS[4], key=key(3)))
+    log.predict(line(IDS[4], key=key(3), shadow=True))
+    facts = columnar.Facts(ulid=IDS[2][:26], at=after(2), loop="flights", version=1, digest="d", arm="champion")
+    rows = columnar.recorded(facts, {"x": pa.array([1.0, 2.0])}, keys={"id": pa.array([8, 9])})
+    writing = Journal(log.workspace / journal.FOLDER, log.clock)
+    writing.append_table("flights", facts.ulid, rows)
+    writing.close()
+    if is_table:
+        log.compact()
+    wanted = [IDS[0], IDS[3], IDS[4], IDS[5], "nonsense"]
+    found = logged.structured(logged.with_ids(log.workspace, "flights", wanted)).sort("id")
+    assert [(one["id"], one["key"]["id"]) for one in found.to_dicts()] == [(IDS[0], 1), (IDS[3], 9), (IDS[4], 3)]
+    assert len(logged.with_ids(log.workspace, "flights", [])) == 0
 
 
 def test_what_is_hidden_or_of_another_kind_stays_where_it_is_and_is_counted(place: Place) -> None:

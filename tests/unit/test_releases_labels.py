@@ -11,6 +11,7 @@ from tests.unit.test_releases import both, deployed
 
 from loopwright.errors import StoreUnavailable
 from loopwright.gateway.notices import Notices
+from loopwright.predictions.labels import Label
 from loopwright.rollout import by_hand, seen, starting
 from loopwright.rollout.maturity import Maturity, Ripe
 from loopwright.rollout.plan import Canary, Now
@@ -113,8 +114,8 @@ def test_of_too_many_predictions_those_of_some_units_are_waited_for(monkeypatch:
     assert found.by_key[("flight",)] == {}
 
 
-def _by_key() -> seen.Label:
-    return seen.Label(label=True, at=START, origin="test", key={"flight": 1})
+def _by_key() -> Label:
+    return Label(label=True, at=START, origin="test", key={"flight": 1})
 
 
 def test_what_was_taken_back_by_hand_is_not_begun_again(street: Street) -> None:

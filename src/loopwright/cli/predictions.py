@@ -134,8 +134,7 @@ def _compacted(opened: System, loop: str | None) -> tuple[dict[str, Compacted], 
     root, days = opened.workspace / journal.FOLDER, opened.settings.integer("predictions_days")
     if loop is not None:
         _refuse_unknown(opened, loop)
-    if days:
-        failures.drop_old(opened.workspace, _first_day(opened, days))
+    failures.drop_old(opened.workspace, _first_day(opened, days or failures.KEPT_DAYS))
     names = journal.loops(root) if loop is None else [loop]
     try:
         from loopwright.predictions import compaction  # noqa: F401 - whether it is here

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +14,7 @@ from typing import Any
 import click
 
 from loopwright.cli import ready, words
-from loopwright.core.clock import SystemClock, new_ulid
+from loopwright.core.clock import SystemClock
 from loopwright.errors import LoopwrightError
 from loopwright.system import RECONCILERS
 
@@ -130,6 +128,7 @@ def _keep_all(
     as_json: bool,
 ) -> int:
     from loopwright.processes import Part, Processes
+    from loopwright.reconciler import seat_here
 
     if ready_file is not None:
         ready.clear(ready_file)
@@ -137,8 +136,7 @@ def _keep_all(
         folder, clock = opened.folder, SystemClock()
         opened.stores.events.list(limit=1)  # what is to be migrated is so before several processes want it
     beside = ["--project", str(folder), *(word for flag in flags for word in ("--set", flag))]
-    seat = f"{socket.gethostname()}:{os.getpid()}:{new_ulid(clock)}"
-    commands = {name: partial(_command, name, asked, beside, seat) for name in names}
+    commands = {name: partial(_command, name, asked, beside, seat_here(clock)) for name in names}
     told = Board(asked=asked, waited_for=set(names), ready_file=ready_file, as_json=as_json)
     parts = [Part(name=name, command=command, is_vital=name == GATEWAY) for name, command in commands.items()]
     told.starting(names)
@@ -151,10 +149,7 @@ def _keep_all(
 
 def _command(name: str, asked: Gateway, beside: Sequence[str], seat: str) -> list[str]:
     """The seat is the same for all that are started in one another's place: what it led it leads again at once."""
-    if name == GATEWAY:
-        chosen = ["serve", *asked.words()]
-    else:
-        chosen = ["up", "--only", name, "--seat", seat]
+    chosen = ["serve", *asked.words()] if name == GATEWAY else ["up", "--only", name, "--seat", seat]
     return [sys.executable, "-m", "loopwright.cli", *chosen, "--lifeline", "--json", *beside]
 
 

@@ -206,10 +206,17 @@ class Tables:
         return open_state(rows, late, newest, name, version)
 
 
-def labelled(tables: Tables, name: str) -> pl.DataFrame:
-    """The key of every row, its newest label as `known <label>`, and `labelled_at`, when that came: null where it came
-    with its row. For a table that has a key and a label."""
-    return tables._state(name).labelled().collect(engine="streaming")
+def labelled(tables: Tables, name: str, keys: pl.DataFrame) -> pl.DataFrame:
+    """Of the rows with these keys the key, the newest label as `known <label>`, and `labelled_at`, when that came: null
+    where it came with its row. For a table that has a key and a label."""
+    state = tables._state(name)
+    there = keys.lazy().select(state.table.key)
+    return state.labelled().join(there, on=list(state.table.key), how="semi").collect(engine="streaming")
+
+
+def identity(tables: Tables, name: str) -> str:
+    """What another table of this name would not have. Raises `TableNotFound`."""
+    return str(tables._state(name).rows.metadata().id)
 
 
 def _name(table: Table | str) -> str:
