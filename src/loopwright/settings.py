@@ -61,7 +61,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("compact_seconds", float, 60.0, "seconds", "how often a gateway turns journals into tables; 0: never", 0),
     Setting("cache_answers", int, 0, "count", "answers to equal inputs that a worker remembers; 0: none", 0),
     Setting("predictions_share", float, 1.0, "share", "of the requests, which part is recorded: from 0 to 1", 0),
-    Setting("predictions_days", int, 0, "days", "how long predictions are kept, whole days; 0: for good, failures 90 days", 0),
+    Setting("predictions_days", int, 0, "days", "how long predictions are kept; 0: for good, failures 90 days", 0),
     Setting("access_log", str, "off", "choice", "a line of JSON an answer: off, errors or all", None, _LOGGED),
     Setting("access_log_file", str, "", "file", "where the access log goes; empty: stderr"),
     Setting("otel_endpoint", str, "", "URL", "a gateway's traces, by OTLP over HTTP, such as http://host:4318/v1/traces"),

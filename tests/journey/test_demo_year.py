@@ -26,7 +26,7 @@ def quick(loop: str) -> str:
         ("by=0.02)", "by=0.2)"),
         ("shares=[0.25, 1.0]", "shares=[1.0]"),
         ('patience="21d"', 'patience="60d"'),
-        ('lw.on_decay("roc_auc", by=0.03), lw.on_new_data("60d")', 'lw.on_new_data("80d")'),
+        ('lw.on_decay("roc_auc", by=0.05), lw.on_new_data("60d")', 'lw.on_new_data("120d")'),
     ):
         assert strict in changed
         changed = changed.replace(strict, easy)

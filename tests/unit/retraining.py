@@ -101,7 +101,8 @@ class Kept:
         self.deploy("code-1", retrain or Retrain([on_new_data("30d")]))
 
     def deploy(self, code: str, retrain: Retrain, loop: str = "late", release: Mapping[str, Any] | None = None) -> None:
-        spec: dict[str, Any] = {"loop": loop, "table": {"name": "flights"}, "retrain": to_spec(retrain), "monitor": None}
+        spec: dict[str, Any] = {"loop": loop, "table": {"name": "flights"}, "monitor": None}
+        spec["retrain"] = to_spec(retrain)
         spec |= {} if release is None else {"release": release}
         made = Deployment(
             loop=loop, file="loop.py", code=code, environment="environment", settings={}, spec=spec,

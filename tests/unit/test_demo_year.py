@@ -122,12 +122,12 @@ def test_the_table_has_a_line_a_month_and_what_a_retraining_brought() -> None:
     assert may.endswith("retrained; v3 promoted")
     assert mean.split() == ["the", "year", "0.6900", "0.6800", "0.6900"]
     assert retrains.split() == ["retrains", "2", "0", "1"]
-    assert gains.split() == ["gain", "a", "retrain", "+0.0050", "-", "+0.0100"]
+    assert gains.split() == ["gain", "a", "retrain", "+0.00500", "-", "+0.01000"]
 
 
 def test_who_gained_more_is_said_whichever_way_it_went() -> None:
-    assert "+0.0100 with each of its 1 retrainings, which is more than the +0.0050" in telling.compared(MONTHS, 1, 2)
-    assert "which is no more than the +0.0100" in telling.compared(MONTHS, 2, 1)
+    assert "+0.01000 with each of its 1 retrainings, which is more than the +0.00500" in telling.compared(MONTHS, 1, 2)
+    assert "which is no more than the +0.01000" in telling.compared(MONTHS, 2, 1)
     assert "Too little" in telling.compared([Month(number=6)], 2, 1)
 
 

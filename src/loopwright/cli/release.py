@@ -42,7 +42,11 @@ def _plan_options(function: F) -> F:
         click.option("--shadow", metavar="LENGTH", help="How long it predicts unheard first: 1d."),
         click.option("--no-shadow", is_flag=True, help="It is heard from the first request on."),
         click.option("--patience", metavar="LENGTH", help="A stage that proves nothing in it holds and asks: 7d."),
-        click.option("--watch", metavar="LENGTH", help="How long the former champion stays warm: 1d."),
+        click.option(
+            "--watch",
+            metavar="LENGTH",
+            help="How long the former champion stays warm [default: as long as labels take].",
+        ),
         click.option("--share", type=float, metavar="NUMBER", help="Of an A/B test: 0.5."),
         click.option("--lasts", metavar="LENGTH", help="How long an A/B test, or a shadow, lasts: 14d."),
         click.option("--alpha", type=float, metavar="NUMBER", help="Chance that a version no worse is taken back."),

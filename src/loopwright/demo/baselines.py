@@ -36,8 +36,8 @@ class Terms:
     file: Path
     """The loop's."""
     parameters: Mapping[str, Any]
-    holdout: float
-    """Share of the rows, the newest, that no model is trained on."""
+    holdout: float | None = None
+    """Share of the rows, the newest, that no model is trained on; None: as the loop's split says."""
     last: int = LAST
     rows_each: int | None = None
 
@@ -122,10 +122,12 @@ def _model(terms: Terms, known: list[pl.DataFrame]) -> tuple[Any, Any]:
     from loopwright.pipeline.load import load_module
     from loopwright.train.data import TrainingData
 
+    module = load_module(terms.file)
+    holdout = module.loop.split.holdout if terms.holdout is None else terms.holdout
     rows = pl.concat(known).sort(flights.TIME)
-    rows = rows.head(int(len(rows) * (1 - terms.holdout)))
+    rows = rows.head(int(len(rows) * (1 - holdout)))
     data = TrainingData.of(rows.drop(flights.LABEL), rows[flights.LABEL].to_numpy())
-    return load_module(terms.file).train(data, **terms.parameters), data
+    return module.train(data, **terms.parameters), data
 
 
 def _value(trained: tuple[Any, Any], rows: pl.DataFrame, metric: str) -> float:

@@ -37,23 +37,32 @@ class Client:
         """The answer's JSON, None for what is not there. Raises LoopwrightError for anything else but 200."""
         return self._ask("GET", path, None)
 
+    def text(self, path: str) -> str:
+        """As `get`, of what is no JSON."""
+        return self._content("GET", path, None).decode()
+
     def post(self, path: str, body: object) -> Any:
         """As `get`, with a body."""
         return self._ask("POST", path, json.dumps(body))
 
     def _ask(self, method: str, path: str, body: str | None) -> Any:
+        content = self._content(method, path, body)
+        return json.loads(content) if content else None
+
+    def _content(self, method: str, path: str, body: str | None) -> bytes:
+        """Nothing for what is not there."""
         try:
             answer, content = self._once(method, path, body)
         except (ConnectionError, RemoteDisconnected):  # it was silent for so long that the gateway let go of it
             self._connection.close()
             answer, content = self._once(method, path, body)
         if answer.status == 404 and method == "GET":
-            return None
+            return b""
         if answer.status != 200:
             raise LoopwrightError(
                 f"the gateway answered {answer.status}: {content.decode(errors='replace')[:500]}", where=path
             )
-        return json.loads(content)
+        return content
 
     def _once(self, method: str, path: str, body: str | None) -> tuple[HTTPResponse, bytes]:
         self._connection.request(method, path, body, {"Content-Type": "application/json"})
@@ -113,3 +122,15 @@ def follow(client: Client, loop: str, version: int, clock: Clock) -> None:
             return
         clock.sleep(0.05)
     raise LoopwrightError(f"the gateway does not serve {loop} v{version}", fix=f"see why: GET /v1/loops/{loop}")
+
+
+def follow_route(client: Client, loop: str, number: int, clock: Clock) -> None:
+    """Wait until the gateway answers by that revision of the route, or a later one. Raises LoopwrightError when it does
+    not in time."""
+    begun = clock.monotonic()
+    while clock.monotonic() - begun < _PATIENCE_SECONDS:
+        told = client.get(f"/v1/loops/{loop}")
+        if told is not None and told["route"] is not None and told["route"]["number"] >= number:
+            return
+        clock.sleep(0.02)
+    raise LoopwrightError(f"the gateway does not follow route {number} of {loop}", fix=f"see why: GET /v1/loops/{loop}")

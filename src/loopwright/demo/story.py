@@ -48,8 +48,12 @@ class Story:
     summary: dict[str, Any] = field(default_factory=dict)
 
     def tell(self, event: str, text: str, **data: Any) -> None:
-        self.events.append({"event": event, "at": self.system.clock.now().isoformat(), **data})
+        self.note(event, self.system.clock.now(), **data)
         self.say(text)
+
+    def note(self, event: str, at: datetime, **data: Any) -> None:
+        """For machines alone."""
+        self.events.append({"event": event, "at": at.isoformat(), **data})
 
     def to_json(self) -> str:
         return json.dumps({"summary": self.summary, "events": self.events}, indent=1, ensure_ascii=False)

@@ -64,9 +64,10 @@ class Retrain:
 
     After a retraining its triggers rest for `cool_down` (None: as long as labels take), and begin at most
     `most_per_week`. One that failed for technical reasons is tried again then. Drift and decay wait as long, at most,
-    for a version that is on its way already and is released by itself. After a decline, retraining waits for `least_labels` that came since. A retraining takes the
-    champion's parameters, and does not search again unless `search_again`; what is trained from scratch by `every`, by
-    hand or for new code does. Retraining by hand, and for new code, waits for nothing of this but the end of the one
+    for a version that is on its way already and is released by itself. After a decline, retraining waits for
+    `least_labels` that came since. A retraining takes the champion's parameters, and does not search again unless
+    `search_again`; what is trained from scratch by `every`, by hand or for new code does. Retraining by hand, and for
+    new code, waits for nothing of this but the end of the one
     before.
 
     A retraining learns from the whole table, or only looks back so far: `look_back="90d"` from 90 days before the

@@ -97,11 +97,22 @@ def _resumed(state: ReleaseState, follows: Course, now: datetime, reason: str) -
     resumed = replace(
         state,
         holds=(),
-        overlooked=tuple(kind for kind in overlooked if kind is not Holding.RATIO),
+        overlooked=tuple(kind for kind in overlooked if kind not in (Holding.RATIO, Holding.COVERAGE)),
         units=units,
         stage_begun_at=now,
     )
+    if any(hold.kind is Holding.COVERAGE for hold in state.holds):
+        resumed = _without_labels(resumed, follows)
     return _moved(resumed, follows, now, Verdict.RESUME, reason)
+
+
+def _without_labels(state: ReleaseState, follows: Course) -> ReleaseState:
+    """What labels said while they did not come to the versions alike is forgotten, but for the shadow's."""
+    anew = {one.name: one for one in guards(follows)}
+    kept = tuple(
+        replace(anew[one.name], unheard=one.unheard) if one.name == grounds.MISTAKES else one for one in state.guards
+    )
+    return replace(state, labelled=(), guards=kept)
 
 
 def _held(follows: Course, state: ReleaseState, facts: Facts) -> Step | None:
@@ -122,7 +133,8 @@ def _ended(follows: Course, state: ReleaseState, facts: Facts) -> Step | None:
         return None
     if state.in_stage.canary < FIRST:
         return None
-    reason = f"v{state.challenger} is no worse after {state.in_stage.canary:,} requests of all the traffic"
+    requests = f"{state.in_stage.canary:,} requests of all the traffic"
+    reason = f"v{state.challenger} is no worse after {requests}; {grounds.labelled(state)}"
     return _end(state, follows, facts.now, Verdict.FINISH, Status.PROMOTED, reason)
 
 

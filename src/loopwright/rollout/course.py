@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import assert_never
 
+from loopwright.core.horizon import LABELS_WITHIN
 from loopwright.errors import DataError
 from loopwright.rollout.plan import AB, Canary, Now, Plan, Shadow
 
@@ -102,7 +103,7 @@ def course(plan: Plan) -> Course:
                 shadow=plan.shadow,
                 stages=tuple(_stage(share, plan.hold) for share in plan.shares if share < 1),
                 patience=plan.patience,
-                watch=plan.watch,
+                watch=LABELS_WITHIN if plan.watch is None else plan.watch,
                 hold_back=plan.hold_back,
                 alpha=plan.alpha,
                 bigger_is_better=plan.bigger_is_better,

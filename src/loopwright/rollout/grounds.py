@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from loopwright.evidence.sequence import difference
 from loopwright.rollout.course import FIRST, SAFE_ALPHA, SHADOWED, Course, Stage
 from loopwright.rollout.decision import Ground, Interval
-from loopwright.rollout.holding import dwell
-from loopwright.rollout.state import SHADOW, Guard, ReleaseState
+from loopwright.rollout.holding import dwell, is_uncovered
+from loopwright.rollout.state import NONE, SHADOW, Guard, ReleaseState
 
+MISTAKES = "mistakes"
 IN_A_ROW, NONE_OF, CRASHES = 5, 20, 3
 """The lane without statistics: failures in a row; requests without one success; crashes."""
 _TOLD = {
@@ -48,7 +49,8 @@ def _broken(state: ReleaseState) -> str:
 
 
 def _worse(course: Course, state: ReleaseState) -> str:
-    guard = next((one for one in state.guards if one.is_worse), None)
+    found = (one for one in state.guards if one.is_worse and not _is_void(course, state, one))
+    guard = next(found, None)
     if guard is None:
         return ""
     how, alpha = f"v{state.challenger} {_TOLD[guard.name]} more often", course.alpha_of(guard.name)
@@ -56,6 +58,13 @@ def _worse(course: Course, state: ReleaseState) -> str:
         told = f"{guard.unheard.canary:,} times it alone, {guard.unheard.champion:,} times the champion alone"
         return f"{how} on the same requests: {told} (alpha {alpha:.3g})"
     return f"{how}: {guard.worse.canary:,} events where {guard.expected:.1f} were to be expected (alpha {alpha:.3g})"
+
+
+def _is_void(course: Course, state: ReleaseState, guard: Guard) -> bool:
+    """Where labels do not come to the versions alike, those that came compare nothing; but for the shadow's, where both
+    have the same."""
+    is_of_labels = guard.name == MISTAKES and not guard.unheard.refutes(course.alpha_of(guard.name))
+    return is_of_labels and is_uncovered(state)
 
 
 def _business(course: Course, state: ReleaseState) -> str:
@@ -108,6 +117,9 @@ def _unproven(stage: Stage, state: ReleaseState, guard: Guard) -> str:
     if guard.against(stage.risk).refutes(SAFE_ALPHA):
         return ""
     if guard.expected < stage.enough:
+        if guard.name == MISTAKES and state.labels != NONE:
+            left = stage.least - state.mature.canary
+            return f"{left:,} more mature label{'' if left == 1 else 's'} of v{state.challenger}" if left > 0 else ""
         left = stage.least - state.in_stage.canary
         return f"{_more(left)} in this stage" if left > 0 else ""
     return f"{guard.name}: that they are {stage.risk:g} times as many is not refuted yet"
@@ -117,7 +129,15 @@ def in_favour(course: Course, state: ReleaseState) -> str:
     stage = course.stages[state.stage]
     proven = [guard.name for guard in state.guards if guard.against(stage.risk).refutes(SAFE_ALPHA)]
     told = f"{', '.join(proven)} proven below {stage.risk:g} times" if proven else "too few events to prove more"
-    return f"{state.in_stage.canary:,} requests at {100 * stage.share:.3g} %, {told}"
+    requests = f"{state.in_stage.canary:,} requests at {100 * stage.share:.3g} %"
+    return f"{requests}, {told}; {labelled(state)}"
+
+
+def labelled(state: ReleaseState) -> str:
+    """What was known of mistakes, in words."""
+    if state.labels == NONE:
+        return "no label had come"
+    return f"{state.mature.canary:,} labels of v{state.challenger} and {state.mature.champion:,} of v{state.champion}"
 
 
 def grounds(course: Course, state: ReleaseState) -> tuple[Ground, ...]:

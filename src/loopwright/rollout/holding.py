@@ -6,12 +6,12 @@ None of it takes a challenger back, for none of it says that the challenger is w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from loopwright.evidence import ratio
-from loopwright.rollout.course import Course
-from loopwright.rollout.facts import Facts
+from loopwright.rollout.course import FIRST, Course
+from loopwright.rollout.facts import Facts, Split
 from loopwright.rollout.state import SHADOW, Hold, Holding, ReleaseState
 
 SILENCE = timedelta(minutes=15)
@@ -39,8 +39,10 @@ def _causes(course: Course, state: ReleaseState, facts: Facts) -> Iterator[tuple
         yield Holding.OVER, f"its {_long(dwell(course, state))} are over: promote or abort"
     elif not course.asks and not state.watches and elapsed > max(course.patience, dwell(course, state)):
         yield Holding.PATIENCE, f"nothing was proven in {_long(elapsed)}: resume, promote or abort"
-    if (log_e := _mismatch(state)) >= -math.log(ratio.ALPHA):
-        yield Holding.RATIO, f"units do not come to the versions as meant (log E {log_e:.1f})"
+    if _mismatch(state.units) >= -math.log(ratio.ALPHA):
+        yield Holding.RATIO, _not_as_meant(state)
+    if is_uncovered(state):
+        yield Holding.COVERAGE, f"labels do not come to the versions alike: {_labelled(state)}"
     if facts.score_drift:
         yield Holding.SCORES, facts.score_drift
     yield from _unknown(course, state, facts)
@@ -57,6 +59,9 @@ def _unknown(course: Course, state: ReleaseState, facts: Facts) -> Iterator[tupl
     seen = state.scored if state.stage == SHADOW else state.in_stage.canary
     if not seen and state.elapsed(facts.now) >= dwell(course, state):
         yield Holding.TRAFFIC, f"no request came to v{state.challenger} in this stage"
+    if state.watches and is_unlabelled(state) and state.elapsed(facts.now) >= dwell(course, state):
+        told = f"{state.mature.canary:,} of v{state.challenger} and {state.mature.champion:,} of v{state.champion}"
+        yield Holding.LABELS, f"too few labels came to say whether it is wrong more often: {told}"
 
 
 def dwell(course: Course, state: ReleaseState) -> timedelta:
@@ -68,9 +73,35 @@ def dwell(course: Course, state: ReleaseState) -> timedelta:
     return course.stages[state.stage].dwell
 
 
-def _mismatch(state: ReleaseState) -> float:
-    stages = [((one.share, 1 - one.share), (one.units.canary, one.units.champion)) for one in state.units]
+def _mismatch(splits: Iterable[Split]) -> float:
+    stages = [((one.share, 1 - one.share), (one.units.canary, one.units.champion)) for one in splits]
     return ratio.log_e(stages)
+
+
+def _not_as_meant(state: ReleaseState) -> str:
+    """Of the share at which it is clearest."""
+    one = max(state.units, key=lambda one: _mismatch((one,)))
+    total = one.units.canary + one.units.champion
+    meant = one.share * total
+    told = f"{meant:,.0f}" if meant >= 10 else f"{meant:.2g}"
+    return f"{one.units.canary:,} of {total:,} units came to v{state.challenger}, {told} were meant"
+
+
+def is_uncovered(state: ReleaseState) -> bool:
+    """Whether labels come to one version's units more than to the other's: then they compare nothing."""
+    return _mismatch(state.labelled) >= -math.log(ratio.ALPHA)
+
+
+def _labelled(state: ReleaseState) -> str:
+    told = sum(one.units.canary for one in state.labelled)
+    units = sum(one.units.canary + one.units.champion for one in state.labelled)
+    meant = sum(one.share * (one.units.canary + one.units.champion) for one in state.labelled)
+    return f"of {units:,} labelled units {told:,} are v{state.challenger}'s, where {meant:,.0f} were to be expected"
+
+
+def is_unlabelled(state: ReleaseState) -> bool:
+    """Whether the loop has a label, and too few came of either version to say anything."""
+    return state.has_label and min(state.mature.canary, state.mature.champion) < FIRST
 
 
 def _long(length: timedelta) -> str:

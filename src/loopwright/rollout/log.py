@@ -41,6 +41,9 @@ class Log(Protocol):
     """Of one loop. What is read from a cursor on comes once, however often the files it lay in have changed."""
 
     def read(self, cursor: str = "", most: int | None = None, *, rows: bool = True) -> Followed: ...
+    def at_end(self) -> str:
+        """A cursor after all that is there now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +166,3 @@ def pieces(log: Log, cursor: str, *, rows: int = 0) -> Iterator[Followed]:
         if not found.is_more:
             return
         is_whole, cursor = False, found.cursor
-
-
-def end(log: Log, cursor: str = "") -> str:
-    """Where everything that is there now ends, of which nothing is kept."""
-    while True:
-        one = log.read(cursor, MOST, rows=False)
-        cursor = one.cursor
-        if not one.is_more:
-            return cursor

@@ -17,9 +17,10 @@ class Canary:
     """A release in stages: beside the champion first (`shadow`), then with rising shares of the traffic.
 
     `shares` rise to 1.0; each is held for at least `hold`, and one that proved nothing within `patience` holds and
-    asks. At 1.0 the champion stays warm for `watch`, until the labels of that time are in, answering `hold_back` of the
-    units. `alpha` is the chance that a version no worse is ever taken back. `bigger_is_better` and `smaller_is_better`
-    name business outcomes that must not be worse. Raises `DeclarationError` for what cannot be.
+    asks. At 1.0 the champion stays warm for `watch`, answering `hold_back` of the units; without a `watch` for as long
+    as a label of the loop may take to come. `alpha` is the chance that a version no worse is ever taken back.
+    `bigger_is_better` and `smaller_is_better` name business outcomes that must not be worse. Raises `DeclarationError`
+    for what cannot be.
 
     >>> Canary(shadow="1d", shares=[0.01, 0.1, 1.0], hold="6h").shares
     (0.01, 0.1, 1.0)
@@ -34,7 +35,7 @@ class Canary:
     shares: tuple[float, ...]
     hold: timedelta
     patience: timedelta
-    watch: timedelta
+    watch: timedelta | None
     hold_back: float
     alpha: float
     bigger_is_better: tuple[str, ...]
@@ -47,14 +48,15 @@ class Canary:
         shares: Sequence[float] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0),
         hold: str = "6h",
         patience: str = "7d",
-        watch: str = "1d",
+        watch: str | None = None,
         hold_back: float = 0.01,
         alpha: float = 0.05,
         bigger_is_better: Sequence[str] = (),
         smaller_is_better: Sequence[str] = (),
     ) -> None:
-        lengths = {"hold": hold, "patience": patience, "watch": watch}
+        lengths = {"hold": hold, "patience": patience}
         _set(self, shadow=None if shadow is None else duration(shadow, f"Canary(shadow={shadow!r})"))
+        _set(self, watch=None if watch is None else duration(watch, f"Canary(watch={watch!r})"))
         _set(self, shares=_shares(shares))
         _set(self, **{name: duration(text, f"Canary({name}={text!r})") for name, text in lengths.items()})
         _set(self, hold_back=_within("Canary", "hold_back", hold_back, 0.5, 0.01))

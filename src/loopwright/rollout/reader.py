@@ -9,6 +9,7 @@ later than the other's would else be compared by their sooner ones.
 
 In the shadow a failure of the champion counts for it, although nobody knows whether the challenger would have failed
 there too: so the comparison errs on the challenger's side. Latencies are not compared there: shadows have no hurry.
+What is slow is a run of a model, and the share that of the runs (`runs`).
 After a change of shares they are compared once each version has answered `COLD` times under the new one, for a bundle's
 first answers are slow of themselves, and in a replay they are sent while the clock stands still.
 """
@@ -33,6 +34,7 @@ from loopwright.rollout.facts import Facts
 from loopwright.rollout.log import Batch, Cursor, Log, Unread, in_order, pieces
 from loopwright.rollout.maturity import Maturity, Ripe
 from loopwright.rollout.ranking import Scored
+from loopwright.rollout.runs import Runs
 from loopwright.rollout.seen import Open, Seen
 from loopwright.rollout.shares import Shares, Stretch
 from loopwright.rollout.tally import Tally
@@ -78,6 +80,7 @@ class Reader:
         self._is_canary = {challenger: True} | ({} if champion is None else {champion: False})
         self._challenger = challenger
         self._yardstick = replace(yardstick, wrong_by=cursor.wrong_by, slow_ms=cursor.slow_ms)
+        self._runs = Runs()
         self._horizon = horizon
         self._has_outcomes = has_outcomes
         self._froze = cursor.froze
@@ -177,7 +180,7 @@ class Reader:
 
     def _line(self, line: Line) -> None:
         is_canary = self._is_canary.get(line.version)
-        stretch = self._shares.at(line.at, again=self._again) if line.arm in ARMS else None
+        stretch = self._shares.of(line, again=self._again) if line.arm in ARMS else None
         if is_canary is None or stretch is None:
             return
         unit = line.unit or line.id[_REQUEST]
@@ -201,8 +204,10 @@ class Reader:
             return
         is_warm = self._seen.is_warm(stretch.number, COLD, is_canary=is_canary)
         if slow is not None:
-            if latency > slow and is_warm and line.id > self._froze.slow_from:
-                self._event("slow", unit, stretch.share, is_canary=is_canary)
+            is_slow = latency > slow and is_warm and line.id > self._froze.slow_from
+            share = self._runs.slow(line.at, stretch.number, is_canary=is_canary, is_slow=is_slow)
+            if share is not None and 0 < stretch.share < 1:
+                self._event("slow", unit, share, is_canary=is_canary)
         elif not is_canary:
             self._seen.latencies.append(latency)
             if len(self._seen.latencies) >= FIRST_LATENCIES:
@@ -221,7 +226,7 @@ class Reader:
 
     def _failure(self, failure: Failure) -> None:
         is_canary, guardrail = self._is_canary.get(failure.version), _KINDS.get(failure.kind)
-        stretch = self._shares.at(failure.at, again=self._again) if failure.shadow or failure.arm in ARMS else None
+        stretch = self._shares.of(failure, again=self._again) if failure.shadow or failure.arm in ARMS else None
         if is_canary is None or guardrail is None or stretch is None:
             return
         unit = failure.unit or failure.id[_REQUEST]
@@ -245,7 +250,7 @@ class Reader:
         self._match(line)
 
     def _shadow(self, line: Line) -> None:
-        stretch = self._shares.at(line.at, again=self._again)
+        stretch = self._shares.of(line, again=self._again)
         if line.version != self._challenger or stretch is None or stretch.share:
             return
         self._tally.scored += 1

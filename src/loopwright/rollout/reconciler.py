@@ -17,7 +17,7 @@ from loopwright.core.event import Cause
 from loopwright.core.release import Release
 from loopwright.core.stores import Stores
 from loopwright.core.version import Route
-from loopwright.errors import Conflict, LoopwrightError, NotFound, StoreUnavailable
+from loopwright.errors import Conflict, LoopwrightError, StoreUnavailable
 from loopwright.reconciler import Troubles
 from loopwright.rollout import moving, starting, unlike
 from loopwright.rollout.controller import decide
@@ -140,7 +140,7 @@ class Releases:
             challenger=release.challenger,
             champion=release.champion,
             yardstick=yardstick(self._stores, challenger, champion),
-            horizon=self._horizon(release.loop),
+            horizon=starting.horizon(self._stores, release.loop),
             has_outcomes=bool(follows.bigger_is_better or follows.smaller_is_better),
             trained=unlike.both(self._stores, challenger, champion),
         )
@@ -151,17 +151,11 @@ class Releases:
         if known is not None and known[0] == release.route:
             return known[1]
         first = Cursor.parse(standing.state.cursor).route
-        routes = [route for route in self._stores.routes.history(release.loop) if route.number >= first]
+        last = release.route or 0
+        routes = [one for one in self._stores.routes.history(release.loop) if first <= one.number <= last]
         shares = Shares(routes[::-1], release.challenger)
         self._shares[release.id] = release.route, shares
         return shares
-
-    def _horizon(self, loop: str) -> timedelta:
-        """How late a label may come, as the deployed loop says it."""
-        try:
-            return labels_within(self._stores.deployments.get(loop).spec)
-        except NotFound:
-            return labels_within({})
 
     def _begin(self, busy: set[str]) -> int:
         """A loop that has a release waits for its end: then its events make it looked at again."""

@@ -18,7 +18,7 @@ from loopwright.rollout.ranking import Pairs
 from loopwright.rollout.yardstick import Said
 
 _MOST_OPEN = 500_000
-"""Predictions without their label; beyond it those of every other unit are given up, by a hash that knows no version."""
+"""Predictions without their label; beyond it those of every other unit are given up, by a hash of its name alone."""
 _MOST_LABELS = 200_000
 """Of predictions that have not turned up; beyond it the oldest are forgotten."""
 

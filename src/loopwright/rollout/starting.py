@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from loopwright.core.clock import Clock, new_id
 from loopwright.core.deployment import Deployment
 from loopwright.core.event import Cause
+from loopwright.core.horizon import LABELS_WITHIN, labels_within
+from loopwright.core.plain import plain
 from loopwright.core.release import Release
 from loopwright.core.stores import Stores
 from loopwright.core.version import Version, VersionStatus
-from loopwright.errors import Conflict, DataError, ModelError, UsageError
+from loopwright.errors import Conflict, DataError, ModelError, NotFound, UsageError
 from loopwright.registry.fetch import fill
 from loopwright.rollout.controller import begin
-from loopwright.rollout.log import Cursor, Log, end
-from loopwright.rollout.plan import Plan, from_spec
+from loopwright.rollout.log import Cursor, Log
+from loopwright.rollout.plan import Canary, Plan, from_spec
 from loopwright.rollout.replay import plan_to_dict
 from loopwright.rollout.routing import MOVED, record_of_beginning, route
 
@@ -56,10 +59,11 @@ def start(stores: Stores, log: Log, version: Version, plan: Plan, cause: Cause, 
     with TemporaryDirectory(prefix="loopwright-") as room:
         fill(stores.blobs, version, Path(room))
     last = next(iter(stores.releases.list(version.loop, limit=1)), None)
-    place = end(log, Cursor.parse(last.state["cursor"]).log if last else "")
+    plan = watched(plan, horizon(stores, version.loop))
+    place = log.at_end()
     state, decision = begin(plan, loop=version.loop, challenger=version.number, champion=champion, at=cause.at)
     cursor = Cursor(begun=place, log=place, began_at=cause.at, route=(current.number if current else 0) + 1)
-    state = replace(state, cursor=cursor.text())
+    state = replace(state, cursor=cursor.text(), has_label=_has_label(stores, version.loop))
     release = Release(
         id=_new_id(clock, last.id if last else ""),
         loop=version.loop,
@@ -76,6 +80,34 @@ def start(stores: Stores, log: Log, version: Version, plan: Plan, cause: Cause, 
     told = replace(cause, reason=decision.reason if not cause.reason else f"{decision.reason}: {cause.reason}")
     data = record_of_beginning(plan, decision)
     return stores.releases.begin(release, route(state, decision, told), release.route, told, MOVED, data)
+
+
+def horizon(stores: Stores, loop: str) -> timedelta:
+    """How late a label may come, as the deployed loop says it."""
+    try:
+        return labels_within(stores.deployments.get(loop).spec)
+    except NotFound:
+        return LABELS_WITHIN
+
+
+def watched(plan: Plan, within: timedelta) -> Plan:
+    """With a watch of one label horizon, where none is said.
+
+    >>> watched(Canary(), timedelta(days=2)).watch.days, watched(Canary(watch="1h"), timedelta(days=2)).watch.seconds
+    (2, 3600)
+    """
+    if not isinstance(plan, Canary) or plan.watch is not None:
+        return plan
+    return from_spec({"plan": "Canary", "fields": plain(plan) | {"watch": within.total_seconds()}})
+
+
+def _has_label(stores: Stores, loop: str) -> bool:
+    """Whether what is predicted comes true some day: unless the deployed loop says that it has no label."""
+    try:
+        table = stores.deployments.get(loop).spec.get("table")
+    except NotFound:
+        return True
+    return not table or table.get("label") is not None
 
 
 def _new_id(clock: Clock, last: str) -> str:

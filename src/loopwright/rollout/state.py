@@ -45,15 +45,19 @@ class Holding(Enum):
     """The plan ends here: a person decides."""
     RATIO = "ratio"
     """Units do not come to the arms as meant."""
+    COVERAGE = "coverage"
+    """Labels do not come to the arms alike."""
     SCORES = "scores"
     SILENCE = "silence"
     """What happened is not known."""
     TRAFFIC = "traffic"
+    LABELS = "labels"
+    """None came, although the loop has one."""
 
     @property
     def stays(self) -> bool:
         """Until somebody resumes; the others end when their cause does."""
-        return self in (Holding.ASKED, Holding.PATIENCE, Holding.OVER, Holding.RATIO)
+        return self in (Holding.ASKED, Holding.PATIENCE, Holding.OVER, Holding.RATIO, Holding.COVERAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,12 @@ class ReleaseState:
     scored: int = 0
     """In the shadow."""
     units: tuple[Split, ...] = ()
+    labels: Counts = NONE
+    """That came so far, mature or not: where some did, the others are waited for."""
+    mature: Counts = NONE
+    """Predictions whose label counts, by the version that was heard."""
+    labelled: tuple[Split, ...] = ()
+    """Units with a label at the age at which all are compared."""
     successes: int = 0
     failures: int = 0
     """Of the challenger, while the champion did not fail as well."""
@@ -134,6 +144,8 @@ class ReleaseState:
     crashes: int = 0
     outcomes: tuple[Compared, ...] = ()
     known_until: datetime | None = None
+    has_label: bool = False
+    """Whether what is predicted comes true some day: then a release does not end before labels came."""
     cursor: str = ""
     holds: tuple[Hold, ...] = ()
     overlooked: tuple[Holding, ...] = ()

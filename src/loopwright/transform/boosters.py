@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
     convert_lightgbm,
 )
@@ -18,7 +22,43 @@ _CLASSIFIER = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
 def register_lightgbm() -> None:
     from lightgbm import LGBMClassifier, LGBMRegressor
 
-    _register(LGBMClassifier, LGBMRegressor, "LightGbm", convert_lightgbm)
+    _register(LGBMClassifier, LGBMRegressor, "LightGbm", _convert_lightgbm)
+
+
+def _convert_lightgbm(scope: object, operator: object, container: object) -> None:
+    convert_lightgbm(scope, operator, _RoundedDown(container))
+
+
+class _RoundedDown:
+    """A container whose trees get thresholds that mean to float32 what LightGBM's, which are doubles, mean.
+
+    A threshold lies in the middle of two values, which may be next to a value of float32: rounded to the nearest, it
+    would let that value pass on the wrong side. `x <= t` is the same for every float32 x when t is rounded down.
+    """
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *args: Any, **attributes: Any) -> None:
+        if "nodes_values" in attributes:
+            attributes["nodes_values"] = rounded_down(attributes["nodes_values"])
+        self._container.add_node(*args, **attributes)
+
+
+def rounded_down(thresholds: Sequence[float]) -> list[float]:
+    """To the largest float32 that is no larger.
+
+    >>> rounded_down([0.5, 35.32999992370606])
+    [0.5, 35.32999801635742]
+    """
+    exact = np.asarray(thresholds, dtype=np.float64)
+    nearest = exact.astype(np.float32)
+    lower = np.nextafter(nearest, np.float32(-np.inf))
+    found: list[float] = np.where(nearest.astype(np.float64) > exact, lower, nearest).astype(np.float64).tolist()
+    return found
 
 
 def register_xgboost() -> None:
