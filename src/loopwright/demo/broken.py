@@ -6,7 +6,6 @@ The gates pass, for they judge on rows with the same mistake.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +21,6 @@ from loopwright.system import System
 
 FILE = "flights_km.py"
 WRONG = Table("flights_km", key=flights.KEY, time=flights.TIME, label=flights.LABEL, never=flights.NEVER)
-REACHES_BACK = timedelta(days=120)
 KILOMETRES = 1.609344
 """A mile."""
 PLAN = Canary(shares=[0.25, 1.0], hold="2d", watch="2d", patience="21d")
@@ -31,9 +29,7 @@ PLAN = Canary(shares=[0.25, 1.0], hold="2d", watch="2d", patience="21d")
 
 def made(opened: System, file: Path) -> Version:
     """The version that the mistaken import comes to, accepted or rejected. Raises StepError where there is none."""
-    rows = flown(opened, since=opened.clock.now() - REACHES_BACK).with_columns(
-        (pl.col("distance") * KILOMETRES).round().cast(pl.Int64)
-    )
+    rows = flown(opened).with_columns((pl.col("distance") * KILOMETRES).round().cast(pl.Int64))
     opened.tables.append(WRONG, rows, batch_id="imported")
     mistaken = file.with_name(FILE)
     mistaken.write_text(of_the_wrong_table(file.read_text(encoding="utf-8")), encoding="utf-8")
@@ -54,9 +50,9 @@ def released(opened: System, version: Version, because: str) -> Release:
     return start(opened.stores, log, version, PLAN, opened.cause(because), opened.clock)
 
 
-def flown(opened: System, since: datetime) -> pl.DataFrame:
+def flown(opened: System) -> pl.DataFrame:
     """What the loop's own table has, with the labels that came so far."""
-    return opened.tables.scan(TABLE.name, since=since).collect()
+    return opened.tables.scan(TABLE.name).collect()
 
 
 def of_the_wrong_table(loop_file: str) -> str:
