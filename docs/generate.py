@@ -9,20 +9,26 @@ from pathlib import Path
 
 import click
 
+import loopwright.cli.alerts
 import loopwright.cli.bundle
 import loopwright.cli.dashboards
 import loopwright.cli.data
 import loopwright.cli.demo
+import loopwright.cli.deploy
 import loopwright.cli.housekeeping
 import loopwright.cli.keys
+import loopwright.cli.labels
 import loopwright.cli.models
 import loopwright.cli.monitor
 import loopwright.cli.predict
 import loopwright.cli.predictions
+import loopwright.cli.release
+import loopwright.cli.retrain
 import loopwright.cli.run
 import loopwright.cli.runs
 import loopwright.cli.serve
-import loopwright.cli.tables  # noqa: F401 - imported for the commands they declare
+import loopwright.cli.tables
+import loopwright.cli.up  # noqa: F401 - imported for the commands they declare
 from loopwright import settings
 from loopwright.cli import words
 

@@ -53,9 +53,6 @@ loop = lw.Loop(
     ),
     release=lw.Canary(shadow="2d", shares=[0.25, 1.0], hold="2d", watch="2d", patience="21d"),
     monitor=lw.Monitor(window="7d", labels_within="2d"),
-    retrain=lw.Retrain(  # not on_drift: there is weather, so the inputs always drift
-        [lw.on_decay("roc_auc", by=0.05), lw.on_new_data("60d")],
-        cool_down="45d",
-        least_labels=25_000,  # a month's: fewer new rows teach next to nothing
-    ),
+    # Not on_drift: there is weather, so the inputs always drift. A month's labels: fewer teach next to nothing.
+    retrain=lw.Retrain([lw.on_decay("roc_auc", by=0.05), lw.on_new_data("60d")], cool_down="45d", least_labels=25_000),
 )

@@ -264,6 +264,7 @@ def test_what_a_run_finds_changes_no_bundle(shop: LoopShop, file: Path) -> None:
         "ingest",
         "drift",
         "champion",
+        "previous",
         "register",
     }
     assert len(shop.stores.versions.list("buys")) == 1
