@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from loopwright.core.horizon import labels_within
+from loopwright.core.horizon import LABELS_WITHIN
 from loopwright.core.stores import Events
 from loopwright.core.version import CHALLENGER, CHAMPION, FORMER
 from loopwright.errors import LoopwrightError
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 ARMS = (CHAMPION, CHALLENGER, FORMER)
 CRASHED = "VersionNotLoaded"
-HORIZON = labels_within({})
 COLD = 20
 """Latencies of each version under a new share that say nothing; so long the other's say nothing either."""
 LABEL = ""
@@ -70,7 +69,7 @@ class Reader:
         challenger: int,
         champion: int | None,
         yardstick: Yardstick,
-        horizon: timedelta = HORIZON,
+        horizon: timedelta = LABELS_WITHIN,
         has_outcomes: bool = False,
         trained: unlike.Both | None = None,
     ) -> None:
