@@ -46,15 +46,15 @@ from loopwright.errors import (
     UsageError,
     did_you_mean,
 )
-from loopwright.pipeline import deployed
-from loopwright.pipeline.deployed import Ran
 from loopwright.pipeline.keys import as_json
 from loopwright.pipeline.request import Report, Request
-from loopwright.pipeline.supervisor import WORKER_DIED, Ending, Supervisor
 from loopwright.settings import Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what runs is imported where it is run: `import loopwright` is to be quick
     from loopwright.data.tables import Tables
+    from loopwright.pipeline import deployed
+    from loopwright.pipeline.deployed import Ran
+    from loopwright.pipeline.supervisor import Ending, Supervisor
     from loopwright.reconciler import Reconciler
     from loopwright.store.database import Database
 
@@ -147,6 +147,8 @@ class System:
 
     def resume(self, run: str, *, on_report: Callable[[Report], None] = lambda _: None) -> Ending:
         """Take a run up where it stopped: what is finished and unchanged is not done again. Raises RunNotFound."""
+        from loopwright.pipeline import deployed
+
         found = self.stores.runs.get(run)
         asked = Request(
             file=Path(found.file),
@@ -168,6 +170,8 @@ class System:
 
     def _run_deployed(self, asked: Request, deployment: Deployment, on_report: Callable[[Report], None]) -> Ending:
         """By the code, the environment and the settings that were deployed; what was set by hand here counts more."""
+        from loopwright.pipeline import deployed
+
         ready = deployed.ready(deployment, self.stores.blobs, workspace=self.workspace, project=self.folder)
         chosen = self.settings.chosen
         given = {
@@ -215,6 +219,8 @@ class System:
         return self.settings.overrides() | {"workspace": str(self.workspace)}
 
     def _supervisor(self, on_report: Callable[[Report], None], python: Path | None = None) -> Supervisor:
+        from loopwright.pipeline.supervisor import Supervisor
+
         return Supervisor(
             command=[str(python or sys.executable), "-P", "-m", "loopwright.cli.worker"],
             stores=lambda: self.stores,
@@ -320,6 +326,9 @@ def run_deployed(
     killed for what it could not help. What goes wrong with the code, its environment or its data is told by the result.
     Raises `StoreError` where the workspace is what fails.
     """
+    from loopwright.pipeline.deployed import Ran
+    from loopwright.pipeline.supervisor import WORKER_DIED, Ending
+
     there = _run_named(system.stores, run_id)
     if there is not None and there.status.is_final:
         return _ran(system.stores, deployment, Ending(run=there.id, status=there.status.value, error=there.error))
@@ -370,6 +379,8 @@ def _run_named(stores: Stores, run_id: str | None) -> Run | None:
 
 
 def _ran(stores: Stores, deployment: Deployment, ending: Ending) -> Ran:
+    from loopwright.pipeline.deployed import Ran
+
     made = (one.number for one in stores.versions.list(deployment.loop) if one.run_id == ending.run)
     error = ending.error
     told = LoopwrightError(error.message, where=error.where, fix=ending.fix) if error else ""
