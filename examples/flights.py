@@ -27,10 +27,11 @@ def train(data: lw.TrainingData, learning_rate: float = 0.05, num_leaves: int = 
         remainder="passthrough",
     )
     trees = LGBMClassifier(
+        n_estimators=60,
         learning_rate=learning_rate,
         num_leaves=num_leaves,
         random_state=data.seed,
-        n_jobs=1,  # a second thread gains little here, and on a busy machine costs tenfold: they wait for each other
+        n_jobs=1,  # on a machine that does other things besides, a second thread gains nothing here
         verbose=-1,
     )
     return make_pipeline(encode, trees).fit(data.X, data.y)

@@ -79,6 +79,29 @@ def test_a_file_that_was_written_to_or_made_anew_is_read_again(tmp_path: Path) -
     assert sorted(asked(file, known, 35, 60)[0]) == list(range(35, 60))
 
 
+def test_of_a_file_that_grew_only_what_came_is_read(tmp_path: Path) -> None:
+    file, known = tmp_path / "a.jsonl", Stretches()
+    write(file, range(100))
+    asked(file, known, 0, 100)
+    whole = file.stat().st_size
+    for hour in range(100, 110):
+        write(file, [hour], mode="ab")
+        found, taken = asked(file, known, hour, hour + 1)
+        assert found == [hour]
+        assert taken < 0.1 * whole
+
+
+def test_a_line_that_was_not_whole_yet_is_found_once_it_is(tmp_path: Path) -> None:
+    file, known = tmp_path / "a.jsonl", Stretches()
+    write(file, range(31))
+    content = file.read_bytes()
+    file.write_bytes(content[:-20])
+    assert asked(file, known, 0, 100)[0] == list(range(30))
+    with file.open("ab") as opened:
+        opened.write(content[-20:])
+    assert asked(file, known, 0, 100)[0] == list(range(31))
+
+
 def test_lines_that_a_clock_put_out_of_order_are_found(tmp_path: Path) -> None:
     file, known = tmp_path / "a.jsonl", Stretches()
     write(file, [*range(30), 5, *range(30, 60)])

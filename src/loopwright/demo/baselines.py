@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.demo import flights
 from loopwright.errors import LoopwrightError
+from loopwright.pipeline.supervisor import ENVIRONMENT
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,7 +74,11 @@ class Working:
             asked = json.dumps(told | {"last": terms.last, "rows_each": terms.rows_each, "target": str(self._target)})
             command = [sys.executable, "-m", "loopwright.demo.baselines", asked]
             self._process = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=ENVIRONMENT | os.environ,
             )
 
     @property

@@ -6,6 +6,9 @@ The gates pass, for they judge on rows with the same mistake.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -27,18 +30,35 @@ PLAN = Canary(shares=[0.25, 1.0], hold="2d", watch="2d", patience="21d")
 """As the loop's, in a hurry: unheard it scores nothing."""
 
 
-def made(opened: System, file: Path) -> Version:
-    """The version that the mistaken import comes to, accepted or rejected. Raises StepError where there is none."""
-    rows = flown(opened).with_columns((pl.col("distance") * KILOMETRES).round().cast(pl.Int64))
-    opened.tables.append(WRONG, rows, batch_id="imported")
-    mistaken = file.with_name(FILE)
-    mistaken.write_text(of_the_wrong_table(file.read_text(encoding="utf-8")), encoding="utf-8")
-    ending = opened.run(mistaken, parameters={"start": "parameters"})
-    version = opened.stores.versions.get(LOOP, "newest")
-    if version.run_id != ending.run:
-        why = ending.error.message if ending.error else ending.status
-        raise StepError(f"the run of {FILE} made no version: {why}", fix=f"lw show {ending.run}")
-    return version
+class Making:
+    """The version that the mistaken import comes to, on its way: by `lw run`, beside all that goes on. Ask for it when
+    it is needed, and `stop` whatever happens."""
+
+    def __init__(self, opened: System, file: Path) -> None:
+        """`file` is the loop's; beside it the mistaken one is written."""
+        rows = flown(opened).with_columns((pl.col("distance") * KILOMETRES).round().cast(pl.Int64))
+        opened.tables.append(WRONG, rows, batch_id="imported")
+        mistaken = file.with_name(FILE)
+        mistaken.write_text(of_the_wrong_table(file.read_text(encoding="utf-8")), encoding="utf-8")
+        asked = ["run", str(mistaken), "--param", "start=parameters", "--json", "--project", str(opened.folder)]
+        self._stores = opened.stores
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "loopwright.cli", *asked], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def version(self) -> Version:
+        """Accepted or rejected. Waits for it. Raises StepError where there is none."""
+        said, wrong = self._process.communicate()
+        run = json.loads(said)["run"] if said else None
+        found = next((one for one in self._stores.versions.list(LOOP) if run and one.run_id == run), None)
+        if found is None:
+            raise StepError(f"the run of {FILE} made no version: {wrong.strip()[-500:]}", fix=f"lw show {run or 'RUN'}")
+        return found
+
+    def stop(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.communicate()
 
 
 def released(opened: System, version: Version, because: str) -> Release:
@@ -51,8 +71,8 @@ def released(opened: System, version: Version, because: str) -> Release:
 
 
 def flown(opened: System) -> pl.DataFrame:
-    """What the loop's own table has, with the labels that came so far."""
-    return opened.tables.scan(TABLE.name).collect()
+    """What the loop's own table has, as far as labels came."""
+    return opened.tables.scan(TABLE.name).drop_nulls(flights.LABEL).collect()
 
 
 def of_the_wrong_table(loop_file: str) -> str:

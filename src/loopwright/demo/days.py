@@ -73,14 +73,8 @@ class Days:
             for event in page:
                 self._hear(event)
 
-    def pass_one(self, client: Client, many: traffic.Traffic, few: traffic.Traffic) -> None:
-        """A day of flights, and what the reconcilers make of it in the morning after.
-
-        Over `few` connections while a version is on trial: what is answered together is late together, on a machine
-        that is busy, and would be taken for many slow answers.
-        """
-        route = self._opened.stores.routes.current(LOOP)
-        asking = few if route is not None and len(route.arms) > 1 else many
+    def pass_one(self, client: Client, asking: traffic.Traffic) -> None:
+        """A day of flights, and what the reconcilers make of it in the morning after."""
         for _ in range(DAY // TICK):
             self._turn(self.now)
             self._label(client)

@@ -36,11 +36,15 @@ from loopwright.system import System
 LEARNED, LAST = baselines.LEARNED, baselines.LAST
 BEGIN, END = datetime(2013, 4, 1, 6, tzinfo=UTC), datetime(2014, 1, 2, 6, tzinfo=UTC)
 NEW_YEAR = datetime(2014, 1, 1, tzinfo=UTC)
-MISTAKE_FROM = datetime(2013, 10, 1, 6, tzinfo=UTC)
-"""The first morning from then on at which no release goes on."""
+MISTAKE_MADE, MISTAKE_RELEASED = datetime(2013, 8, 1, 6, tzinfo=UTC), datetime(2013, 10, 1, 6, tzinfo=UTC)
+"""When somebody begins, and the first morning from then on at which no release goes on."""
 _CLOCK, _SETTINGS = "clock", "loopwright.toml"
-_FEW = 8
-"""Connections."""
+_SET = f"""\
+clock_file = "{_CLOCK}"
+route_poll_seconds = 0.1     # the clock stands still while the gateway is waited for
+journal_close_seconds = 15   # so many days pass in a minute that the log would be long
+compact_seconds = 15
+"""
 _BECAUSE = "my import is ready, and the gates passed"
 
 
@@ -59,8 +63,7 @@ def open_folder(folder: Path) -> System:
     if not (folder / FILE).exists():
         shutil.copyfile(loop_file(), folder / FILE)
     turn(clock, BEGIN)
-    # A quick look at the routes: the clock stands still while the gateway is waited for.
-    (folder / _SETTINGS).write_text(f'clock_file = "{_CLOCK}"\nroute_poll_seconds = 0.1\n', encoding="utf-8")
+    (folder / _SETTINGS).write_text(_SET, encoding="utf-8")
     return system.open(folder)
 
 
@@ -75,6 +78,7 @@ class Year:
     retrains: int = 0
     promotions: int = 0
     rollbacks: int = 0
+    making: broken.Making | None = None
     is_mistaken: bool = False
     mistake: int | None = None
     """The version that learned from the wrong distances, if the gates let it pass."""
@@ -123,7 +127,7 @@ def play(
         days.reconcile()
         working = baselines.Working(_terms(story.system, folder, rows_each), folder / "baselines")
         stack.callback(working.stop)
-        _live(year, days, url_of(), folder)
+        _live(year, days, url_of(), folder, stack)
         with days.timed("baselines"):
             others = working.result()
         _close(year, days, others, begun)
@@ -131,16 +135,19 @@ def play(
             serve_on(url_of())
 
 
-def _live(year: Year, days: Days, url: str, folder: Path) -> None:
+def _live(year: Year, days: Days, url: str, folder: Path, stack: ExitStack) -> None:
     """Every day until the year is over."""
-    with Client(url) as client, Traffic(url, LOOP) as many, Traffic(url, LOOP, connections=_FEW) as few:
+    with Client(url) as client, Traffic(url, LOOP) as asking:
         days.follow(client)
         year.story.tell("Serving", f"\nServing at {url}", url=url)
         while days.now < END:
             _begin_month(year, days)
-            days.pass_one(client, many, few)
-            if not year.is_mistaken and days.now >= MISTAKE_FROM:
-                _make_a_mistake(year, days, client, folder)
+            days.pass_one(client, asking)
+            if year.making is None and days.now >= MISTAKE_MADE:
+                year.making = _begin_a_mistake(year, days, folder)
+                stack.callback(year.making.stop)
+            elif year.making and not year.is_mistaken and days.now >= MISTAKE_RELEASED:
+                _release_a_mistake(year, days, client, year.making)
     _measure(year, days)
 
 
@@ -196,16 +203,21 @@ def _champion(opened: System) -> int:
     return route.champion or 0 if route else 0
 
 
-def _make_a_mistake(year: Year, days: Days, client: Client, folder: Path) -> None:
-    opened, story = year.story.system, year.story
-    if opened.stores.releases.unended():
-        return
-    story.say(
+def _begin_a_mistake(year: Year, days: Days, folder: Path) -> broken.Making:
+    year.story.say(
         f"  {days.now:%d %b}  somebody's own import has its distances in kilometres; nobody knows: lw run {broken.FILE}"
     )
     with days.timed("mistake"):
+        return broken.Making(year.story.system, folder / FILE)
+
+
+def _release_a_mistake(year: Year, days: Days, client: Client, making: broken.Making) -> None:
+    opened, story = year.story.system, year.story
+    if opened.stores.releases.unended():
+        return
+    with days.timed("mistake"):
         year.is_mistaken = True
-        version = broken.made(opened, folder / FILE)
+        version = making.version()
         days.listen()
         if version.status is VersionStatus.REJECTED:
             return

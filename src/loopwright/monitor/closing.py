@@ -30,6 +30,7 @@ from loopwright.monitor.state import State, name_of
 from loopwright.monitor.view import Span, View
 from loopwright.monitor.watched import Known, Watched
 from loopwright.monitor.windows import Window, window_of
+from loopwright.predictions.blocks import Stretches
 from loopwright.predictions.failures import since as failures_since
 
 Told = tuple[str, str, Mapping[str, Any]]
@@ -48,6 +49,8 @@ class Watching:
     now: datetime
     known: Callable[[int], Known | None]
     joined: Joined
+    stretches: Stretches
+    """Of the lines that were read before."""
     routes: Sequence[Route]
     """Newest first."""
     machine: Callable[[], Machine] | None = None
@@ -73,7 +76,7 @@ def close(watching: Watching, state: State, window: Window) -> Closed:
     champion = watching.champion_at(window.until)
     contract = None if champion is None else champion.contract
     kinds = kinds_of(lambda number: None if (one := watching.known(number)) is None else one.contract)
-    lines = pieces(watching.workspace, watching.watched.loop, window, kinds)
+    lines = pieces(watching.workspace, watching.watched.loop, window, kinds, watching.stretches)
     seen = look(lines, contract, watching.known)
     failures = failed(watching.workspace, watching.watched.loop, window)
     before = tuple(_before(watching, state, champion, kinds))
@@ -159,7 +162,7 @@ def _before(watching: Watching, state: State, champion: Known | None, kinds: Any
         kept = spans.kept(watching.workspace, watching.watched.loop, since)
         if kept is None:
             window = Window(since=since, until=since + state.length)
-            lines = pieces(watching.workspace, watching.watched.loop, window, kinds)
+            lines = pieces(watching.workspace, watching.watched.loop, window, kinds, watching.stretches)
             contract = None if champion is None else champion.contract
             kept = spans.span_of(look(lines, contract, watching.known))
         if kept.rows:

@@ -23,7 +23,7 @@ from loopwright.data.schema import Schema
 from loopwright.monitor.windows import Window
 from loopwright.predictions import columnar, delta, journal, layout, quick
 from loopwright.predictions.batch import expected
-from loopwright.predictions.blocks import Glance, decoded, texts
+from loopwright.predictions.blocks import Glance, Stretches, decoded, texts
 from loopwright.predictions.journal import Line
 from loopwright.predictions.layout import Kinds
 from loopwright.predictions.pages import is_text
@@ -35,23 +35,28 @@ PROFILED = (
 """Columns that the monitors of inputs and answers need."""
 
 
-def pieces(workspace: Path, loop: str, window: Window, kinds: Kinds) -> Iterator[pa.Table]:
-    """All that was answered in the window, each line once."""
+def pieces(
+    workspace: Path, loop: str, window: Window, kinds: Kinds, known: Stretches | None = None
+) -> Iterator[pa.Table]:
+    """All that was answered in the window, each line once. `known`: see `logged.flat`."""
     root, read = workspace / journal.FOLDER, set[str]()
-    yield from _of_journals(root, loop, window, kinds, read)
+    yield from _of_journals(root, loop, window, kinds, read, known)
     yield from _of_columns(root, loop, window, read)
     span: Any = {"since": window.since, "until": window.until, "left_out": read}
     for table in delta.tables(root, loop, **span, columns=PROFILED, coded=("*",)):
         yield from _by_layout(table)
 
 
-def _of_journals(root: Path, loop: str, window: Window, kinds: Kinds, read: set[str]) -> Iterator[pa.Table]:
+def _of_journals(
+    root: Path, loop: str, window: Window, kinds: Kinds, read: set[str], known: Stretches | None
+) -> Iterator[pa.Table]:
+    span = (window.since, window.until)
     for file in journal.files(root, loop):
         with suppress(FileNotFoundError), file.open("rb") as opened:
             read.add(file.name)
             if not _may_hold(file, window):
                 continue
-            for wanted in texts(opened, partial(_is_wanted, window=window)):
+            for wanted in texts(opened, partial(_is_wanted, window=window), known, span):
                 for piece in _columns(wanted, file.name, kinds):
                     yield from _by_layout(layout.assemble([piece]))
 
@@ -180,8 +185,7 @@ def _has_later(file: Path, since: datetime) -> bool:
 
 def _days(root: Path, loop: str, since: datetime | None) -> Iterator[datetime]:
     """Of the table, by the ids of each of its files."""
-    table = delta.opened(root, loop)
-    for part in () if table is None else delta.parts(root, loop, table):
+    for part in delta.contents(root, loop).parts:
         day = datetime.fromisoformat(f"{part.day}T00:00:00+00:00")
         began = moment_of(part.least[:26]) if part.least else day
         ended = moment_of(part.most[:26]) if part.most else day + timedelta(days=1)

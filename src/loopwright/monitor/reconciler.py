@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from loopwright.core.clock import Clock
 from loopwright.core.event import Cause
@@ -22,12 +22,14 @@ from loopwright.errors import Conflict, LoopwrightError
 from loopwright.monitor import machine, spans
 from loopwright.monitor.closing import Closed, Watching, again, close
 from loopwright.monitor.machine import Machine
-from loopwright.monitor.maturing import Joined
 from loopwright.monitor.pieces import first_moment
 from loopwright.monitor.state import State
 from loopwright.monitor.watched import Bundles, Watched
 from loopwright.monitor.windows import closed, due_again, window_of
 from loopwright.reconciler import Troubles
+
+if TYPE_CHECKING:
+    from loopwright.predictions.joining import Joiner
 
 _logger = logging.getLogger(__name__)
 PREFIX = "monitor:"
@@ -53,7 +55,7 @@ class Monitors:
         self._stores, self._workspace, self._clock, self._actor = stores, workspace, clock, actor
         self._machine = None if look_at_machine is None else partial(look_at_machine, workspace)
         self._bundles = Bundles(stores)
-        self._joiners: dict[str, Any] = {}
+        self._joiners: dict[str, Joiner] = {}
         self._begun_anew: set[str] = set()
         self._troubles = Troubles(self.name, stores.events, clock, actor)
 
@@ -114,12 +116,14 @@ class Monitors:
         return 1
 
     def _watching(self, watched: Watched, state: State) -> Watching:
+        joiner = self._joiner(watched, state)
         return Watching(
             workspace=self._workspace,
             watched=watched,
             now=self._clock.now(),
             known=partial(self._bundles.of, watched.loop),
-            joined=self._joined(watched, state),
+            joined=joiner.joined,
+            stretches=joiner.known,
             routes=self._routes(watched.route),
             machine=self._machine,
         )
@@ -127,7 +131,7 @@ class Monitors:
     def _routes(self, route: Route) -> list[Route]:
         return list(self._stores.routes.history(route.loop)) or [route]
 
-    def _joined(self, watched: Watched, state: State) -> Joined:
+    def _joiner(self, watched: Watched, state: State) -> Joiner:
         """Of labels told before the oldest window that still waits for some, none is kept: nor, for those by a key may
         come before their prediction, of so long before that."""
         from loopwright.predictions.joining import Joiner
@@ -140,8 +144,7 @@ class Monitors:
         asked += [] if state.next is None else [state.next]
         if asked:
             self._joiners[loop].forget(min(asked) - watched.monitor.labels_within)
-        found: Joined = self._joiners[loop].joined
-        return found
+        return self._joiners[loop]
 
     def _put(self, progress: Progress, found: Closed, reason: str) -> Progress:
         cause = Cause(actor=self._actor, at=self._clock.now(), reason=reason)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, ClassVar, TypeAlias
 
@@ -63,23 +64,28 @@ class Stretch:
 
 
 class Stretches:
-    """Of what moments the blocks are that were read: who asks for other moments need not read them again. A file that
-    was written to since is read again."""
+    """Of what moments the blocks are that were read: who asks for other moments need not read them again.
+
+    Files only grow. Of one that grew since, what was read last is read again, for its end may have been torn, and
+    nothing before it; one that changed otherwise is read again from its beginning.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[tuple[int, int, int], dict[int, Stretch]]] = {}
+        self._known: dict[tuple[str, int, int], tuple[tuple[int, int, int], dict[int, Stretch]]] = {}
 
     def of(self, opened: BinaryIO) -> dict[int, Stretch]:
         """By where they begin: to be looked at, and filled."""
         found = os.fstat(opened.fileno())
-        file, written = (found.st_dev, found.st_ino), (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        known = self._known.pop(file, None)
-        if known is None or known[0] != written:
-            known = written, {}
+        file = (Path(opened.name).name, found.st_dev, found.st_ino)
+        written = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        before, stretches = self._known.pop(file, (written, {}))
+        if before != written:
+            size = before[0] if before[0] < written[0] else 0
+            stretches = {begin: one for begin, one in stretches.items() if one.end < size}
         if len(self._known) >= _FILES:
             self._known.pop(next(iter(self._known)))
-        self._known[file] = known
-        return known[1]
+        self._known[file] = written, stretches
+        return stretches
 
 
 def blocks(

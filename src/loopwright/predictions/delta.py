@@ -9,6 +9,8 @@ only where there is a table.
 
 from __future__ import annotations
 
+import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,9 +75,42 @@ def opened(root: Path, loop: str) -> DeltaTable | None:
 
 
 def newest_commit(root: Path, loop: str) -> str:
-    """What changes whenever the table does; empty where there is none."""
-    log = folder_of(root, loop) / "_delta_log"
-    return max((file.name for file in log.glob("*.json")), default="")
+    """What changes whenever the table does, also when it is made anew; empty where there is none."""
+    newest: os.DirEntry[str] | None = None
+    try:
+        with os.scandir(folder_of(root, loop) / "_delta_log") as entries:
+            newest = max((one for one in entries if one.name.endswith(".json")), key=lambda one: one.name, default=None)
+        return f"{newest.name} {newest.inode()} {newest.stat().st_mtime_ns}" if newest else ""
+    except FileNotFoundError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What a table consists of."""
+
+    parts: tuple[Part, ...] = ()
+    """In the order of their first ids."""
+    columns: tuple[str, ...] = ()
+
+
+_remembered: dict[Path, tuple[str, Contents]] = {}
+"""Of the tables that this process reads: to open one costs milliseconds, and readers come for every few labels."""
+
+
+def contents(root: Path, loop: str) -> Contents:
+    """Of the table at its newest version; nothing while there is none. Raises as `opened`."""
+    folder, commit = folder_of(root, loop), newest_commit(root, loop)
+    known = _remembered.get(folder)
+    if known is None or known[0] != commit:
+        table = opened(root, loop) if commit else None
+        found = Contents()
+        if table is not None:
+            found = Contents(
+                parts=tuple(parts(root, loop, table)), columns=tuple(field.name for field in table.schema().fields)
+            )
+        known = _remembered[folder] = commit, found
+    return known[1]
 
 
 def parts(root: Path, loop: str, table: DeltaTable) -> list[Part]:
@@ -117,10 +152,9 @@ def tables(
 
     Raises `StoreUnavailable` when rows were erased meanwhile.
     """
-    table = opened(root, loop)
-    if table is None:
+    wanted = [part for part in contents(root, loop).parts if _meets(part, since, until)]
+    if not wanted:
         return
-    wanted = [part for part in parts(root, loop, table) if _meets(part, since, until)]
     condition = _condition(since, until, versions, left_out, shadows=shadows)
     for part in wanted:
         yield from _read(
@@ -130,24 +164,21 @@ def tables(
 
 def with_ids(root: Path, loop: str, ids: Collection[str], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The rows of these predictions, shadows included."""
-    table = opened(root, loop)
-    if table is None or not ids:
-        return
-    first, last = min(ids), max(ids)
-    for part in parts(root, loop, table):
-        if part.least <= last and (part.most is None or part.most >= first):
-            yield from _read(part, columns=columns, condition=_is_one_of("id", ids), needs=("id",))
+    wanted = sorted(ids)
+    for part in contents(root, loop).parts if wanted else ():
+        end = None if part.most is None else bisect_right(wanted, part.most)
+        if some := wanted[bisect_left(wanted, part.least) : end]:
+            yield from _read(part, columns=columns, condition=_is_one_of("id", some), needs=("id",))
 
 
 def of_journals(
     root: Path, loop: str, names: Collection[str], columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
     """The rows that came from these journal files, shadows included. Raises `StoreUnavailable` as `tables`."""
-    table = opened(root, loop)
-    if table is None or not names:
+    if not names:
         return
     first, last = min(names), max(names)
-    for part in parts(root, loop, table):
+    for part in contents(root, loop).parts:
         if part.journals is None or (part.journals[0] <= last and part.journals[1] >= first):
             condition = _is_one_of("journal", names)
             yield from _read(part, columns=columns, condition=condition, needs=("journal",), coded=("layout",))
@@ -155,9 +186,7 @@ def of_journals(
 
 def keys(root: Path, loop: str, seen: set[Path]) -> Iterator[pa.Table]:
     """What names the rows of the files that are not `seen` yet, which thereby are."""
-    table = opened(root, loop)
-    new = [] if table is None else [part for part in parts(root, loop, table) if part.path not in seen]
-    for part in new:
+    for part in [part for part in contents(root, loop).parts if part.path not in seen]:
         yield from _read(part, columns=["layout", "key_*"])
         seen.add(part.path)
 
@@ -168,12 +197,12 @@ def _span(first: str | None, last: str | None) -> tuple[str, str] | None:
 
 def newest(root: Path, loop: str, limit: int, *, left_out: Collection[str] = ()) -> list[pa.Table]:
     """Tables that hold the last predictions, from the files with the newest ids. Without shadows."""
-    table = opened(root, loop)
-    if table is None:
+    there = contents(root, loop).parts
+    if not there:  # Arrow, which may be missing, is not asked for
         return []
     condition = _condition(None, None, None, left_out, shadows=False)
     found, requests = list[Any](), list[str]()
-    for part in sorted(parts(root, loop, table), key=lambda part: part.most or "~", reverse=True):
+    for part in sorted(there, key=lambda part: part.most or "~", reverse=True):
         if len(requests) == limit and part.most is not None and part.most[:26] < requests[-1]:
             break
         for one in _read(part, condition=condition):
@@ -215,7 +244,7 @@ def _is_one_of(column: str, values: Collection[str]) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.field(column).cast(pa.string()).isin(pa.array(sorted(values), pa.string()))
+    return pc.field(column).cast(pa.string()).isin(pa.array(list(values), pa.string()))
 
 
 def _condition(

@@ -82,7 +82,7 @@ def _known_of(root: Path, loop: str, wanted: Sequence[Place]) -> set[Place]:
     if rest:
         places |= _made_as_columns(root, loop, rest)
     ids = {_text(place): place for place in rest if place not in places}
-    for table in delta.with_ids(root, loop, ids):
+    for table in delta.with_ids(root, loop, ids, ["id"]):
         places |= {ids[one] for one in table["id"].to_pylist()}
     return places
 

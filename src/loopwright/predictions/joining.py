@@ -35,7 +35,8 @@ class Joiner:
         self._workspace, self._loop = workspace, loop
         self._labels = LabelFrames(workspace, loop)
         self._kept: list[pl.DataFrame] = []
-        self._known = Stretches()
+        self.known = Stretches()
+        """For whoever reads the same lines otherwise."""
         self._oldest: datetime | None = None
 
     def forget(self, before: datetime) -> None:
@@ -58,7 +59,7 @@ class Joiner:
             self._kept.append(pl.concat(added))
         if len(self._kept) > 16:
             self._kept = [pl.concat(self._kept, rechunk=True)]
-        return _joined(self._workspace, self._loop, self._kept, known=self._known, **asked)
+        return _joined(self._workspace, self._loop, self._kept, known=self.known, **asked)
 
     def _recent(self, labels: pl.DataFrame) -> pl.DataFrame:
         return labels if self._oldest is None else labels.filter(pl.col("at") >= self._oldest.astimezone(UTC))

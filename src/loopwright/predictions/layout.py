@@ -10,7 +10,7 @@ and a missing column apart.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -84,9 +84,14 @@ class Piece:
 
 
 def of_lines(
-    lines: Iterable[Line], file: str, kinds: Kinds, places: Iterable[int | None] = repeat(None)
+    lines: Iterable[Line],
+    file: str,
+    kinds: Kinds,
+    places: Iterable[int | None] = repeat(None),
+    columns: Collection[str] | None = None,
 ) -> Iterator[Piece]:
-    """Lines of one file, with the bytes at which they began there; those of the same columns together."""
+    """Lines of one file, with the bytes at which they began there; those of the same columns together. Of their rows
+    these `columns` alone; None: all."""
     groups: dict[Any, list[tuple[Line, int | None]]] = {}
     for line, place in zip(lines, places, strict=False):
         key, shares = line.key, line.probabilities
@@ -95,7 +100,8 @@ def of_lines(
     for placed in groups.values():
         group = [line for line, _ in placed]
         first, known = group[0], kinds(group[0].version)
-        cells = [_cell("row", name, [line.row[name] for line in group], known.get(name)) for name in first.row]
+        wanted = [name for name in first.row if columns is None or name in columns]
+        cells = [_cell("row", name, [line.row[name] for line in group], known.get(name)) for name in wanted]
         cells += [_cell("key", name, [(line.key or {})[name] for line in group]) for name in first.key or ()]
         cells += [
             _cell("probability", name, [(line.probabilities or {})[name] for line in group], "float")

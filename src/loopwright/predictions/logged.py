@@ -56,7 +56,7 @@ def flat(
 
     decoder = msgspec.json.Decoder(Line if columns is None or columns else Rowless)
     made = partial(blocks, is_wanted=is_wanted, decoder=decoder, known=known, span=(since, until))
-    frames = [one for table in _of_journal(root, loop, made, read) for one in _of(table, columns)]
+    frames = [one for table in _of_journal(root, loop, made, read, columns) for one in _of(table, columns)]
     for table in _of_columns(root, loop, read):
         frames += [_within(one, since, until, versions, shadows=shadows) for one in _of(table, columns)]
     span: Any = {"since": since, "until": until, "versions": versions, "shadows": shadows, "left_out": read}
@@ -143,21 +143,24 @@ def _stored(root: Path, loop: str, columns: Collection[str] | None) -> list[str]
     always = [*FIXED, "layout", "key_*", "probability_*", "label", "label:*", "value", "value:*"]
     if columns is None:
         return [*always, "row_*"]
-    table = delta.opened(root, loop) if columns else None
-    names = [field.name for field in table.schema().fields] if table is not None else []
+    names = delta.contents(root, loop).columns if columns else ()
     rows = (name for name in names if name.startswith("row_"))
     return [*always, *(name for name in rows if unquote(name[4:].partition(":")[0]) in columns)]
 
 
 def _of_journal(
-    root: Path, loop: str, made: Callable[[BinaryIO], Iterator[list[Any]]], read: set[str]
+    root: Path,
+    loop: str,
+    made: Callable[[BinaryIO], Iterator[list[Any]]],
+    read: set[str],
+    columns: Collection[str] | None,
 ) -> Iterator[pa.Table]:
     """Of every file that is still there, what is made of it; the others are in the table."""
     for file in journal.files(root, loop):
         with suppress(FileNotFoundError), file.open("rb") as opened:
             read.add(file.name)
             for lines in made(opened):
-                yield layout.assemble(layout.of_lines(lines, file.name, _no_kinds))
+                yield layout.assemble(layout.of_lines(lines, file.name, _no_kinds, columns=columns))
 
 
 def _of_columns(root: Path, loop: str, read: set[str]) -> Iterator[pa.Table]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
-    convert_lightgbm,
-)
-from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost  # type: ignore[import-untyped]
 from skl2onnx import update_registered_converter  # type: ignore[import-untyped]
 from skl2onnx.common.shape_calculator import (  # type: ignore[import-untyped]
     calculate_linear_classifier_output_shapes,
@@ -19,14 +15,16 @@ from skl2onnx.common.shape_calculator import (  # type: ignore[import-untyped]
 _CLASSIFIER = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
 
 
-def register_lightgbm() -> None:
+def _register_lightgbm() -> None:
     from lightgbm import LGBMClassifier, LGBMRegressor
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import (  # type: ignore[import-untyped]
+        convert_lightgbm,
+    )
 
-    _register(LGBMClassifier, LGBMRegressor, "LightGbm", _convert_lightgbm)
+    def convert(scope: object, operator: object, container: object) -> None:
+        convert_lightgbm(scope, operator, _RoundedDown(container))
 
-
-def _convert_lightgbm(scope: object, operator: object, container: object) -> None:
-    convert_lightgbm(scope, operator, _RoundedDown(container))
+    _register(LGBMClassifier, LGBMRegressor, "LightGbm", convert)
 
 
 class _RoundedDown:
@@ -61,7 +59,8 @@ def rounded_down(thresholds: Sequence[float]) -> list[float]:
     return found
 
 
-def register_xgboost() -> None:
+def _register_xgboost() -> None:
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost  # type: ignore[import-untyped]
     from xgboost import XGBClassifier, XGBRegressor
 
     _register(XGBClassifier, XGBRegressor, "XGBoost", convert_xgboost)
@@ -71,3 +70,7 @@ def _register(classifier: type, regressor: type, name: str, convert: object) -> 
     classes, numbers = calculate_linear_classifier_output_shapes, calculate_linear_regressor_output_shapes
     update_registered_converter(classifier, f"{name}Classifier", classes, convert, options=_CLASSIFIER)
     update_registered_converter(regressor, f"{name}Regressor", numbers, convert, options={"split": None})
+
+
+REGISTER: Mapping[str, Callable[[], None]] = {"lightgbm": _register_lightgbm, "xgboost": _register_xgboost}
+"""By the name of the library, which is imported."""

@@ -6,8 +6,8 @@ that `trees` and `scalers` mend.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -261,9 +261,16 @@ def _shape(operator: Skl) -> None:
     operator.outputs[0].type = tensor([None, width])
 
 
-@cache
 def register() -> None:
-    """Tell skl2onnx about every converter. Once is enough."""
+    """Tell skl2onnx about every converter; about a booster's once it is loaded: before, there is no model of it."""
+    _register_own()
+    for name in ("lightgbm", "xgboost"):
+        if name in sys.modules:
+            _register_booster(name)
+
+
+@cache
+def _register_own() -> None:
     table = {
         features.Calendar: _calendar,
         features.Log1p: _log1p,
@@ -279,15 +286,10 @@ def register() -> None:
         update_registered_converter(kind, alias, _shape, convert, overwrite=True)
     register_trees()
     register_scalers()
-    _register_boosters()
 
 
-def _register_boosters() -> None:
-    if find_spec("lightgbm"):
-        from loopwright.transform import boosters
+@cache
+def _register_booster(name: str) -> None:
+    from loopwright.transform import boosters
 
-        boosters.register_lightgbm()
-    if find_spec("xgboost"):
-        from loopwright.transform import boosters
-
-        boosters.register_xgboost()
+    boosters.REGISTER[name]()
