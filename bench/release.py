@@ -17,7 +17,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from bench import ranked, releasing
+from bench import ranked, releasing, retold
 from bench.figure import Figure, Limits, Section
 from bench.ramping import BEGAN, SETTINGS, Ramp, Setting, ramp
 from loopwright.evidence import ratio
@@ -45,6 +45,7 @@ def measure(work: Path, *, ramps: int = RAMPS, runs: int = RUNS) -> Iterator[Sec
     yield _before_traffic(min(runs, 300))
     yield _arms(min(runs, 1_000))
     yield ranked.section(min(runs, 200))
+    yield from retold.measure()
     yield from releasing.measure(work)
 
 
@@ -213,11 +214,11 @@ def at_the_margin(share: float, risk: float, runs: int, events: int = 2_000, see
 
 def _before_traffic(runs: int) -> Section:
     """10 % against 11 % of errors: of the same requests exactly one is wrong in 5 %, three times in five the worse."""
-    alpha = course(Canary()).alpha_of("mistakes")
+    shadow, alpha = (course(plan).alpha_of("mistakes") for plan in (Canary(shadow="1d"), Canary()))
     figures = []
-    for one in (0.05, alpha):
-        found = [paired_labels(0.05, 0.6, one, seed) for seed in range(runs)]
-        figures.append(_count(f"in the shadow, alpha {one:g}", found))
+    for unheard, one in ((0.05, 0.05), (shadow, alpha)):
+        found = [paired_labels(0.05, 0.6, unheard, seed) for seed in range(runs)]
+        figures.append(_count(f"in the shadow, alpha {unheard:g}", found))
         live = [live_labels(0.11, 0.10, 0.5, one, seed) for seed in range(min(runs, 100))]
         figures.append(_count(f"half of the units each, alpha {one:g}", live))
         tenth = [live_labels(0.11, 0.10, 0.1, one, seed) for seed in range(min(runs, 100))]

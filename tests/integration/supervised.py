@@ -4,7 +4,8 @@
 
 Each worker writes a file named for its place and process; the file `crash` makes every new worker end at once, `refuse`
 before it is ready, `deaf` makes workers ignore SIGTERM, `fares` makes them answer for one more loop from then on, and
-`torn` names loops that new workers cannot answer for.
+`torn` names loops that new workers cannot answer for. `runs` names versions that new ones are at; which of them the
+one before died of is in `crashed`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def work(folder: Path, desk: Desk) -> int:
     signal.signal(signal.SIGTERM, lambda *_: None if (folder / "deaf").exists() else ended.append(1))
     signal.signal(signal.SIGUSR1, lambda *_: desk.give_up("flights v2 hangs"))
     (folder / f"worker-{desk.number}-{os.getpid()}").write_text(desk.ended or "")
+    (folder / "crashed").write_text(desk.crashed or "")
+    for name in (folder / "runs").read_text().split() if (folder / "runs").exists() else ():
+        desk.at_work.begin(*_version(name))
     torn = (folder / "torn").read_text().split() if (folder / "torn").exists() else []
     loops = {"flights": [1]} | {loop: [] for loop in torn}
     desk.tell_ready(loops)
@@ -43,6 +47,11 @@ def work(folder: Path, desk: Desk) -> int:
             loops.setdefault("fares", [1])
         tell()
     return 0
+
+
+def _version(name: str) -> tuple[str, int]:
+    loop, _, number = name.partition(":")
+    return loop, int(number)
 
 
 def ready(loops: Loops) -> None:

@@ -42,11 +42,11 @@ def serve(house: Gatehouse, model: LoadedModel) -> None:
 def endless() -> LoadedModel:
     """Gives back the distance; for one below zero, after ten million million turns."""
     decoder = a_model(1, schema=_DISTANCE).decoder
-    predictor = Predictor(_graph(), decoder.inputs, "regression", ())
+    predictor = Predictor(endless_graph(), decoder.inputs, "regression", ())
     return LoadedModel(version=a_model(1).version, predictor=predictor, decoder=decoder, is_stoppable=True)
 
 
-def _graph() -> bytes:
+def endless_graph() -> bytes:
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["before"], ["after"])],
         "turn",

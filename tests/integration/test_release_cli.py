@@ -18,6 +18,10 @@ from loopwright.core.clock import Ulids
 from loopwright.errors import Conflict, UsageError
 from loopwright.predictions.journal import FOLDER, Journal, Line
 from loopwright.registry.promote import promote
+from loopwright.rollout.asking import ask
+from loopwright.rollout.controller import decide
+from loopwright.rollout.facts import Facts, Move
+from loopwright.rollout.moving import Standing, written
 from loopwright.rollout.reconciler import Releases
 from loopwright.system import System
 
@@ -99,6 +103,40 @@ def test_promote_and_rollback_are_about_the_release_that_is_under_way(opened: Sy
     assert told(opened, "rollback", LOOP)["version"] == 1
     assert told(opened, "release", "list", LOOP)[0]["status"] == "aborted"
     assert isinstance(lw(opened, "rollback", LOOP).exception, UsageError)
+
+
+def test_what_is_done_about_rows_unlike_is_said_at_the_start_and_told(opened: System) -> None:
+    begun = told(opened, "release", "start", LOOP, "--shares", "0.5,1", "--unlike", "hold")
+    assert begun["plan"]["unlike"] == "hold"
+    skew(opened)
+    page = told(opened, "release", "status", LOOP)
+    assert [one["kind"] for one in page["holds"]] == ["unlike"]
+    assert "holds: v2 was trained on rows unlike those" in lw(opened, "release", "status", LOOP).output
+    told(opened, "release", "resume", LOOP)
+    assert told(opened, "release", "status", LOOP)["overlooked"] == ["unlike"]
+    assert "overlooked, for it was resumed: unlike" in lw(opened, "release", "status", LOOP).output
+    assert all(one["is_same"] for one in told(opened, "release", "replay", LOOP))
+    refused = lw(opened, "release", "start", LOOP, "--unlike", "wait")
+    assert refused.exit_code == 2
+
+
+def skew(opened: System) -> None:
+    """What a reader would tell of rows that are unlike."""
+    standing, now = Standing.of(opened.stores.releases.get(LOOP)), opened.clock.now()
+    facts = Facts(now=now, known_until=now, cursor=standing.state.cursor, skewed="x: 0.5 against v2's training rows")
+    state, decision = decide(standing.plan, standing.state, facts)
+    written(opened.stores, standing, state, facts, decision, opened.cause("test"))
+
+
+def test_of_many_moves_the_newest_are_told_and_where_the_others_are(opened: System) -> None:
+    told(opened, "release", "start", LOOP)
+    for _ in range(12):
+        for move in (Move.HOLD, Move.RESUME):
+            ask(opened.stores, LOOP, move, opened.cause("test"))
+    page = told(opened, "release", "status", LOOP)
+    assert (len(page["decisions"]), page["moves"]) == (20, 25)
+    assert f"5 decisions before these: lw release replay {LOOP}" in lw(opened, "release", "status", LOOP).output
+    assert len(told(opened, "release", "replay", LOOP)) == 25
 
 
 def test_two_releases_of_one_loop_are_refused_and_parts_that_a_plan_has_not(opened: System) -> None:

@@ -94,6 +94,31 @@ def test_a_worker_that_ends_is_replaced_and_the_next_one_knows_why(
         assert str(first) in found.told(new)
 
 
+@pytest.mark.parametrize(
+    ("number", "runs", "crashed"),
+    [
+        (signal.SIGSEGV, "flights:2", "flights:2"),
+        (signal.SIGABRT, "flights:2 flights:2", "flights:2"),
+        (signal.SIGUSR1, "flights:2", "flights:2"),
+        (signal.SIGSEGV, "flights:1 flights:2", ""),
+        (signal.SIGSEGV, "", ""),
+        (signal.SIGKILL, "flights:2", ""),
+    ],
+)
+def test_the_next_worker_knows_of_which_version_the_one_before_died(
+    tmp_path: Path, number: signal.Signals, runs: str, crashed: str
+) -> None:
+    (tmp_path / "runs").write_text(runs)
+    with family(tmp_path, 1) as found:
+        found.ready()
+        ((_, first),) = found.alive()
+        os.kill(first, number)
+        until(lambda: len(found.born()) == 2 and len(found.alive()) == 1)
+        ((_, new),) = found.alive()
+        until(lambda: (f"running {crashed}" if crashed else str(first)) in found.told(new))
+        until(lambda: (tmp_path / "crashed").read_text() == crashed)
+
+
 def test_workers_that_crash_again_and_again_are_started_ever_more_rarely(tmp_path: Path) -> None:
     with family(tmp_path) as found:
         found.ready()

@@ -86,6 +86,11 @@ class Street:
     given: Stores | None = None
     beside: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
     """Other files of both versions' bundles."""
+    tells_route: bool = False
+    """Whether its gateway says by which revision of the route it answered: all but old ones do."""
+
+    slow: Behaviour = field(default=lambda _number, _arm: False)
+    """Who takes ten times as long."""
 
     def __post_init__(self) -> None:
         self.stores: Stores = self.given or memory_stores(self.clock)
@@ -117,9 +122,11 @@ class Street:
         fails: Behaviour = never,
         errs: Behaviour | None = None,
         hours: float = 1.0,
+        slow: Behaviour | None = None,
         label: bool = True,
     ) -> None:
         """Requests over an hour, of units that ask once; the labels come right after, if at all."""
+        self.slow = slow or never
         for _ in range(requests):
             self.clock.advance(hours * 3600 / requests)
             self.request(f"unit-{self.asked}", fails=fails, errs=errs or never, label=label)
@@ -161,6 +168,7 @@ class Street:
                     label=share > 0.5,
                     probabilities={"false": 1 - share, "true": share},
                     shadow=arm.shadow,
+                    route=self._route(),
                 )
             )
         if label is not None:
@@ -185,14 +193,19 @@ class Street:
                 label=said,
                 probabilities={"false": 0.3 + 0.0 * arm.version, "true": 0.7} if said else {"false": 0.7, "true": 0.3},
                 shadow=arm.shadow,
-                latency_ms=5.0 + self.asked % 50 / 10,
+                route=self._route(),
+                latency_ms=(50.0 if self.slow(self.asked, arm) else 5.0) + self.asked % 50 / 10,
             )
         )
+
+    def _route(self) -> int | None:
+        found = self.stores.routes.current(LOOP) if self.tells_route else None
+        return found.number if found else None
 
     def _fail(self, ulid: str, arm: Arm, unit: str) -> None:
         self.log.write(
             Failure(id=ulid, at=self.clock.now(), loop=LOOP, version=arm.version, digest=f"{arm.version:064x}",
-                    arm=arm.name, kind="error", reason="it raised", unit=unit)
+                    arm=arm.name, kind="error", reason="it raised", unit=unit, route=self._route())
         )  # fmt: skip
 
     def standing(self) -> Standing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from loopwright.errors import DataError, DeclarationError
 from loopwright.evidence.sequence import Moments
 from loopwright.rollout.absorb import absorb
 from loopwright.rollout.controller import begin, decide
-from loopwright.rollout.course import BUDGET, course
+from loopwright.rollout.course import BUDGET, UNHEARD, course
 from loopwright.rollout.decision import Verdict
 from loopwright.rollout.facts import Asked, Counts, Events, Facts, Move, Outcome, Paired, Row, Split
 from loopwright.rollout.plan import AB, Canary, Now, Plan, Shadow
@@ -50,6 +51,18 @@ def test_the_alpha_budget_is_spent_once() -> None:
     shared = [follows.outcome_alpha(stage.share) for stage in follows.stages]
     assert sum(shared) * 2 == pytest.approx(0.005)
     assert [follows.alpha_of(name) for name in BUDGET] == pytest.approx([0.015, 0.01, 0.005, 0.015, 0.005])
+    beside = course(Canary(shadow="1d", alpha=0.05))
+    assert sum(beside.alpha_of(name) * (2 if name in UNHEARD else 1) for name in BUDGET) == pytest.approx(0.05)
+    assert course(Shadow()).alpha_of("mistakes") == pytest.approx(0.015)
+
+
+def test_the_reason_tells_of_the_moment_at_which_the_evidence_was_enough() -> None:
+    """However much else came with the same labels."""
+    first, last = events("mistakes", 0.1, canary=5), events("mistakes", 0.1, champion=45)
+    both = replace(first, shares=first.shares + last.shares, canary=first.canary + last.canary)
+    _, decision = step(at_share(0.1), hours=0.01, events=(both,))
+    assert decision.verdict is Verdict.ROLL_BACK
+    assert "is wrong more often: 3 events where 0.0 were to be expected" in decision.reason
 
 
 def test_a_label_of_the_shadow_that_comes_in_the_ramp_counts() -> None:
@@ -290,7 +303,7 @@ def test_a_person_may_promote_over_what_is_lacking_but_not_over_evidence() -> No
 
 PLANS: dict[str, Plan] = {
     "canary": Canary(shadow="90min", hold="2h", watch="3d", bigger_is_better=["revenue"]),
-    "ab": AB(share=0.3, smaller_is_better=["refunds"]),
+    "ab": AB(share=0.3, smaller_is_better=["refunds"], unlike="hold"),
     "shadow": Shadow(lasts="1.5d"),
     "now": Now(),
 }
@@ -316,6 +329,9 @@ WRONG: dict[str, Any] = {
     "patience before hold": lambda: lw.Canary(hold="2d", patience="1d"),
     "hold_back=0.5": lambda: lw.Canary(hold_back=0.5),
     "alpha=5": lambda: lw.Canary(alpha=5),
+    "unlike='wait'": lambda: lw.Canary(unlike="wait"),  # type: ignore[arg-type]
+    "unlike=True": lambda: lw.AB(unlike=True),  # type: ignore[arg-type]
+    "unlike=None": lambda: lw.Shadow(unlike=None),  # type: ignore[arg-type]
     "lasts=1": lambda: lw.Shadow(lasts=1),  # type: ignore[arg-type]
 }
 

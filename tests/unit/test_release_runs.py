@@ -62,3 +62,14 @@ def test_another_share_begins_anew() -> None:
         seen.slow(BEGUN + timedelta(seconds=number), 1, is_canary=number % 4 == 0, is_slow=False)
     assert seen.slow(BEGUN + timedelta(hours=1), 1, is_canary=True, is_slow=True) == 0.25
     assert seen.slow(BEGUN + timedelta(hours=2), 2, is_canary=True, is_slow=True) is None
+
+
+def test_a_unit_that_was_slow_once_makes_the_share_no_more() -> None:
+    """It asks for half of all, of the champion; of the others every tenth comes to the challenger."""
+    seen = Runs()
+    for number in range(2_000):
+        unit, is_canary = ("partner", False) if number % 2 else (f"unit-{number}", number % 20 == 0)
+        seen.slow(BEGUN + timedelta(seconds=number), 1, unit, is_canary=is_canary, is_slow=False)
+    later = BEGUN + timedelta(hours=1)
+    assert seen.slow(later, 1, "partner", is_canary=False, is_slow=True) == 0.05
+    assert seen.slow(later + timedelta(seconds=1), 1, "unit-7", is_canary=False, is_slow=True) == 0.1

@@ -15,10 +15,12 @@ from loopwright.data.against import Trained
 from loopwright.data.profile import Profile
 from loopwright.data.schema import Column, Schema
 from loopwright.data.statistics import Statistics, TableProfile
+from loopwright.rollout.asking import ask
 from loopwright.rollout.controller import decide
 from loopwright.rollout.decision import Verdict
+from loopwright.rollout.facts import Move
 from loopwright.rollout.plan import Canary
-from loopwright.rollout.replay import Record, replay
+from loopwright.rollout.replay import Record, plan_from_dict, plan_to_dict, replay
 from loopwright.rollout.replaying import replayed
 from loopwright.rollout.state import SHADOW, ReleaseState, Status
 from loopwright.rollout.unlike import WINDOW, unlike
@@ -126,8 +128,14 @@ def statistics(times: float) -> dict[str, str]:
 
 def gone(folder: Path, times: float, plan: Canary, *, forgets: bool = False, hours: int = 14) -> tuple[Street, Any]:
     """A hundred rows an hour, all of them about 1."""
-    street, draw = Street(folder, beside=(statistics(1.0), statistics(times))), np.random.default_rng(5)
+    street = Street(folder, beside=(statistics(1.0), statistics(times)))
     street.start(plan)
+    live(street, hours, forgets=forgets)
+    return street, street.standing().state
+
+
+def live(street: Street, hours: int, *, forgets: bool = False) -> None:
+    draw = np.random.default_rng(5)
     for _ in range(hours):
         for value in draw.normal(1.0, 0.2, 100).tolist():
             street.clock.advance(36)
@@ -135,7 +143,6 @@ def gone(folder: Path, times: float, plan: Canary, *, forgets: bool = False, hou
         if forgets:
             street.reconciler = street.another()
         street.reconciler.reconcile()
-    return street, street.standing().state
 
 
 UNHEARD, HEARD = Canary(shadow="3d", shares=[0.25, 1.0]), Canary(hold="3d", shares=[0.25, 1.0])
@@ -156,6 +163,27 @@ def test_a_version_trained_on_other_units_is_taken_back_after_two_windows(
     counted = state.scored if plan is UNHEARD else state.requests.canary + state.requests.champion
     assert 900 < counted <= 1_100
     assert all(one.is_same for one in replayed(street.stores, street.stores.releases.get(state.loop)))
+
+
+@pytest.mark.parametrize("plan", [UNHEARD, HEARD], ids=["shadow", "ramp"])
+def test_a_version_trained_on_other_units_is_held_where_the_plan_says_so_and_goes_on_once_resumed(
+    tmp_path: Path, plan: Canary
+) -> None:
+    shadow = "10h" if plan is UNHEARD else None
+    street, state = gone(tmp_path, KM, Canary(shadow=shadow, hold="10h", shares=[0.25, 1.0], unlike="hold"))
+    assert (street.verdicts(), state.status) == (["begin", "hold"], Status.HOLDING)
+    assert "v2 was trained on rows unlike those it is asked about: x: " in street.moves()[-1].cause.reason
+    ask(street.stores, state.loop, Move.RESUME, street.cause())
+    live(street, 25)
+    assert street.verdicts() == ["begin", "hold", "resume", *(["ramp"] if plan is UNHEARD else [])]
+    assert street.standing().state.status is Status.RAMPING
+    assert all(one.is_same for one in replayed(street.stores, street.stores.releases.get(state.loop)))
+
+
+def test_a_plan_of_before_there_was_a_choice_takes_back() -> None:
+    told = plan_to_dict(Canary(unlike="hold"))
+    del told["unlike"]
+    assert plan_from_dict(told) == Canary()
 
 
 def test_a_version_trained_on_like_rows_goes_on(tmp_path: Path) -> None:

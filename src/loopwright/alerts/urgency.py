@@ -65,6 +65,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "FindingRaised": _lasts(Urgency.DIGEST, "{monitor} {subject} of v{version}", "lw monitor {loop}"),
     "FindingCleared": _ends("{monitor} {subject} of v{version}"),
     "VersionNotLoaded": _opens(Urgency.TICKET, "version not loaded", "lw models {loop}"),
+    "VersionCrashed": _opens(Urgency.TICKET, "version breaks workers", "lw release status {loop}"),
     "WorkerRecycled": _opens(Urgency.TICKET, "worker recycled", "lw events"),
     "JournalDegraded": _lasts(Urgency.PAGE, "journal", "lw events"),
     "JournalRecovered": _ends("journal"),

@@ -51,6 +51,11 @@ def _plan_options(function: F) -> F:
         click.option("--lasts", metavar="LENGTH", help="How long an A/B test, or a shadow, lasts: 14d."),
         click.option("--alpha", type=float, metavar="NUMBER", help="Chance that a version no worse is taken back."),
         click.option(
+            "--unlike",
+            type=click.Choice(["roll back", "hold"]),
+            help="What is done where its training rows are unlike those it is asked about, and the champion's are not.",
+        ),
+        click.option(
             "--bigger", multiple=True, metavar="OUTCOME", help="An outcome that is better bigger; repeatable."
         ),
         click.option("--smaller", multiple=True, metavar="OUTCOME", help="One that is better smaller; repeatable."),
@@ -181,7 +186,7 @@ def _plan(opened: System, loop: str, given: dict[str, Any]) -> Plan:
         told = opened.stores.deployments.get(loop).spec.get("release")
     except NotFound:
         told = None
-    names = ("hold", "shadow", "patience", "watch", "share", "lasts", "alpha")
+    names = ("hold", "shadow", "patience", "watch", "share", "lasts", "alpha", "unlike")
     parts = {name: given[name] for name in names if given[name] is not None}
     if given["shares"] is not None:
         parts["shares"] = _shares(given["shares"])
@@ -263,10 +268,12 @@ def _page_json(found: Page) -> dict[str, Any]:
         "in_stage": plain(state.in_stage),
         "scored": state.scored,
         "holds": [plain(one) for one in found.holds],
+        "overlooked": [one.value for one in state.overlooked],
         "guardrails": [plain(one) for one in found.grounds],
         "outcomes": [plain(one) for one in found.intervals],
         "disagreements": list(found.disagreements),
         "decisions": [plain(one) for one in found.decisions],
+        "moves": max(state.moves, len(found.decisions)),
     }
 
 
@@ -292,6 +299,8 @@ def _sections(found: Page) -> Iterator[str]:
         yield "\n".join([*found.outcomes, *found.disagreements])
     rows = [[text.moment(one.at), one.verdict.value, one.reason] for one in found.decisions]
     yield text.columns(rows, ["DECIDED (UTC)", "VERDICT", "WHY"])
+    if (earlier := found.state.moves - len(found.decisions)) > 0:
+        yield f"{text.counted(earlier, 'decision')} before these: lw release replay {found.release.loop}"
 
 
 def _head(found: Page) -> Iterator[str]:
@@ -307,6 +316,8 @@ def _head(found: Page) -> Iterator[str]:
         yield f"missing: {found.missing}"
     if found.holds:
         yield f"to do: lw release resume|promote|abort {state.loop}"
+    if state.overlooked:
+        yield f"overlooked, for it was resumed: {', '.join(one.value for one in state.overlooked)}"
 
 
 def _status(word: str) -> str:

@@ -160,7 +160,7 @@ def _answer(desk: Desk, place: Place, opened: System) -> None:
 
     try:
         if desk.ended is not None:
-            gate.tell_recycled(desk.number, desk.ended)
+            gate.tell_recycled(desk.number, desk.ended, desk.crashed)
         gate.follow(opened.settings.number("route_poll_seconds"), desk.telling(loops))
         if place.grpc_socket is not None:
             gate.open_grpc(place.host, place.grpc_socket.getsockname()[1])
@@ -199,6 +199,7 @@ def _gate(desk: Desk, place: Place, opened: System, trial: Probing) -> Gate:
         ),
         sockets=Sockets(most=opened.settings.integer("max_connections")),
         on_stuck=desk.give_up,
+        at_work=desk.at_work,
         oversight=_oversight(opened.settings, desk, place.board),
         platform=Platform.of(opened.settings.text("platform_loop"), os.environ, place.platform),
         probing=trial,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from loopwright.core.clock import Clock
+from loopwright.gateway.at_work import AtWork
 from loopwright.gateway.decode import Array
 from loopwright.gateway.model import LoadedModel, Predicted
 
@@ -48,10 +49,19 @@ class _Run:
 
 
 class Watch:
-    """Call `start` before the first run. `on_stuck` is told, in the watching thread, why the process must end."""
+    """Call `start` before the first run. `on_stuck` is told, in the watching thread, why the process must end, and
+    `at_work` which versions run."""
 
-    def __init__(self, clock: Clock, *, recycle_seconds: float, on_stuck: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        recycle_seconds: float,
+        on_stuck: Callable[[str], None],
+        at_work: AtWork | None = None,
+    ) -> None:
         self._clock = clock
+        self._at_work = at_work or AtWork()
         self._recycle_seconds = recycle_seconds
         self._on_stuck = on_stuck
         self._runs: dict[int, _Run] = {}
@@ -66,6 +76,13 @@ class Watch:
 
     def run(self, model: LoadedModel, feed: Mapping[str, Array], rows: int, seconds: float) -> Predicted:
         """Predict within so many seconds. Raises `Hung`, and whatever the model raises."""
+        place = self._at_work.begin(model.version.loop, model.version.number)
+        try:
+            return self._watched(model, feed, rows, seconds)
+        finally:
+            self._at_work.end(place)
+
+    def _watched(self, model: LoadedModel, feed: Mapping[str, Array], rows: int, seconds: float) -> Predicted:
         if not model.is_stoppable:
             return model.predictor.run(feed)
         mine = threading.get_ident()

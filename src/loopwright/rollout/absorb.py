@@ -91,13 +91,15 @@ def _heard(course: Course, guard: Guard, events: Events, requests: Counts) -> Gu
     expected = guard.expected + np.cumsum(np.where(is_canary, 0.0, shares / (1 - shares)))
     canary = guard.worse.canary + np.cumsum(is_canary)
     matters = (canary >= LEAST_EVENTS) | (canary - expected >= LEAST_EXCESS * max(requests.canary, 1))
-    reached = path >= -math.log(course.alpha_of(guard.name))
+    enough = np.flatnonzero(matters & (path >= -math.log(course.alpha_of(guard.name))))
+    found = [(float(canary[place]), float(expected[place])) for place in enough[:1]]
     return replace(
         guard,
         worse=guard.worse.after(events.shares, events.canary),
         safe=tuple(one.after(events.shares, events.canary) for one in guard.safe),
         expected=float(expected[-1]),
-        is_worse=guard.is_worse or bool((reached & matters).any()),
+        is_worse=guard.is_worse or bool(found),
+        found=guard.found or next(iter(found), ()),
     )
 
 

@@ -97,7 +97,7 @@ def _refuse_overtaken(stores: Stores, first: Standing, now: Standing, move: Move
             f"{current.actor} changed the route of {release.loop} meanwhile, at {_at(current.at)}",
             fix=f"look at what is there now: lw models {release.loop}",
         )
-    if move is Move.PROMOTE and len(state.decisions) != len(first.state.decisions):
+    if move is Move.PROMOTE and state.decisions != first.state.decisions:
         last = state.decisions[-1]
         raise Conflict(
             f"the release of {release.loop} moved meanwhile: {last.reason}",

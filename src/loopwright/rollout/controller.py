@@ -90,7 +90,8 @@ def _by(asked: Asked) -> str:
 
 
 def _resumed(state: ReleaseState, follows: Course, now: datetime, reason: str) -> Step:
-    """Somebody looked at it: what held is overlooked in this stage. Its time, and the sample ratio, begin anew."""
+    """Somebody looked at it: what held is overlooked in this stage, or for good. Its time, and the sample ratio, begin
+    anew."""
     kinds = {*state.overlooked, *(hold.kind for hold in state.holds)} - {Holding.ASKED, Holding.PATIENCE}
     overlooked = tuple(sorted(kinds, key=lambda kind: kind.value))
     units = () if any(hold.kind is Holding.RATIO for hold in state.holds) else state.units
@@ -172,7 +173,7 @@ def _end(state: ReleaseState, follows: Course, now: datetime, verdict: Verdict, 
 
 def _moved(state: ReleaseState, follows: Course, now: datetime, verdict: Verdict, reason: str) -> Step:
     decision = _said(state, follows, now, verdict, reason)
-    return replace(state, decisions=(*state.decisions, decision)), decision
+    return state.after(decision), decision
 
 
 def _said(state: ReleaseState, follows: Course, now: datetime, verdict: Verdict, reason: str) -> Decision:

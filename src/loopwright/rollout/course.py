@@ -17,6 +17,8 @@ BUDGET: Mapping[str, float] = {"errors": 0.3, "slow": 0.2, "invalid": 0.1, "mist
 GUARDRAILS = ("errors", "slow", "invalid", "mistakes")
 """What may happen to one request: it fails or times out; it takes longer than the champion's frozen 99th percentile;
 its prediction is none (NaN, out of range); its label says that it was wrong."""
+UNHEARD = frozenset({"errors", "invalid", "mistakes"})
+"""Those that a shadow tells of too: it has no hurry, so nobody is slow there."""
 SAFE_ALPHA = 0.05
 """Of the proof that a next stage is safe. All guardrails must give it, so none spends for another."""
 SHADOWED = 200
@@ -71,13 +73,17 @@ class Course:
     alpha: float = 0.05
     bigger_is_better: tuple[str, ...] = ()
     smaller_is_better: tuple[str, ...] = ()
+    holds_unlike: bool = False
+    """Whether rows unlike its training rows hold the challenger, and do not take it back."""
 
     def alpha_of(self, guardrail: str) -> float:
+        """Where a ramp follows a shadow, either may take the challenger back: each has half of the guardrail's part.
+
+        >>> [round(course(plan).alpha_of("errors"), 9) for plan in (Canary(), Canary(shadow="1d"))]
+        [0.015, 0.0075]
         """
-        >>> round(course(Canary()).alpha_of("errors"), 9)
-        0.015
-        """
-        return self.alpha * BUDGET[guardrail]
+        is_tested_twice = guardrail in UNHEARD and self.shadow is not None and len(self.stages) > 0
+        return self.alpha * BUDGET[guardrail] / (2 if is_tested_twice else 1)
 
     def outcome_alpha(self, share: float) -> float:
         """Of one outcome at one share: arms must be of a like size, and all that are share the budget. 0 where they are
@@ -108,6 +114,7 @@ def course(plan: Plan) -> Course:
                 alpha=plan.alpha,
                 bigger_is_better=plan.bigger_is_better,
                 smaller_is_better=plan.smaller_is_better,
+                holds_unlike=plan.unlike == "hold",
             )
         case AB():
             return Course(
@@ -117,9 +124,16 @@ def course(plan: Plan) -> Course:
                 alpha=plan.alpha,
                 bigger_is_better=plan.bigger_is_better,
                 smaller_is_better=plan.smaller_is_better,
+                holds_unlike=plan.unlike == "hold",
             )
         case Shadow():
-            return Course(shadow=plan.lasts, patience=plan.lasts, asks=True, alpha=plan.alpha)
+            return Course(
+                shadow=plan.lasts,
+                patience=plan.lasts,
+                asks=True,
+                alpha=plan.alpha,
+                holds_unlike=plan.unlike == "hold",
+            )
         case Now():
             return Course(patience=timedelta(0))
         case _:

@@ -154,6 +154,8 @@ class Facts:
     outcomes: tuple[Outcome, ...] = ()
     score_drift: str = ""
     """Of the challenger's scores against the champion's, in words; empty where there is none."""
+    score_near: str = ""
+    """The same, once it is near the limit: what holds because of it holds until this is empty."""
     skewed: str = ""
     """Columns asked that are unlike the challenger's training rows and not unlike the champion's, in words."""
     asked: Asked | None = None

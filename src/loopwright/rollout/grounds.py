@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from loopwright.evidence.sequence import difference
 from loopwright.rollout.course import FIRST, SAFE_ALPHA, SHADOWED, Course, Stage
 from loopwright.rollout.decision import Ground, Interval
-from loopwright.rollout.holding import dwell, is_uncovered
+from loopwright.rollout.holding import dwell, is_uncovered, unlike
 from loopwright.rollout.state import NONE, SHADOW, Guard, ReleaseState
 
 MISTAKES = "mistakes"
@@ -25,16 +25,13 @@ def against(course: Course, state: ReleaseState, skewed: str) -> str:
     """Why the challenger is taken back; empty where nothing says so.
 
     Rows `skewed` against it alone are no statistic of outcomes but a broken contract of data: waiting would bring
-    nothing.
+    nothing. So they are outside of `alpha`; and a plan may have them hold it, for a season is no broken contract.
     """
-    for found in (_broken(state), _worse(course, state), _unlike(state, skewed), _business(course, state)):
+    skew = "" if course.holds_unlike else unlike(state, skewed)
+    for found in (_broken(state), _worse(course, state), skew, _business(course, state)):
         if found:
             return found
     return ""
-
-
-def _unlike(state: ReleaseState, skewed: str) -> str:
-    return f"v{state.challenger} was trained on rows unlike those it is asked about: {skewed}" if skewed else ""
 
 
 def _broken(state: ReleaseState) -> str:
@@ -57,7 +54,8 @@ def _worse(course: Course, state: ReleaseState) -> str:
     if state.stage == SHADOW or guard.unheard.refutes(alpha):
         told = f"{guard.unheard.canary:,} times it alone, {guard.unheard.champion:,} times the champion alone"
         return f"{how} on the same requests: {told} (alpha {alpha:.3g})"
-    return f"{how}: {guard.worse.canary:,} events where {guard.expected:.1f} were to be expected (alpha {alpha:.3g})"
+    events, expected = guard.found or (guard.worse.canary, guard.expected)
+    return f"{how}: {events:,.0f} events where {expected:.1f} were to be expected (alpha {alpha:.3g})"
 
 
 def _is_void(course: Course, state: ReleaseState, guard: Guard) -> bool:

@@ -34,7 +34,7 @@ def told(holds: tuple[Hold, ...]) -> str:
 
 
 def _causes(course: Course, state: ReleaseState, facts: Facts) -> Iterator[tuple[Holding, str]]:
-    elapsed = state.elapsed(facts.now)
+    elapsed, held = state.elapsed(facts.now), {hold.kind for hold in state.holds}
     if course.asks and elapsed >= dwell(course, state):
         yield Holding.OVER, f"its {_long(dwell(course, state))} are over: promote or abort"
     elif not course.asks and not state.watches and elapsed > max(course.patience, dwell(course, state)):
@@ -43,8 +43,10 @@ def _causes(course: Course, state: ReleaseState, facts: Facts) -> Iterator[tuple
         yield Holding.RATIO, _not_as_meant(state)
     if is_uncovered(state):
         yield Holding.COVERAGE, f"labels do not come to the versions alike: {_labelled(state)}"
-    if facts.score_drift:
-        yield Holding.SCORES, facts.score_drift
+    if course.holds_unlike and facts.skewed:
+        yield Holding.UNLIKE, unlike(state, facts.skewed)
+    if scores := facts.score_drift or (facts.score_near if Holding.SCORES in held else ""):
+        yield Holding.SCORES, scores
     yield from _unknown(course, state, facts)
 
 
@@ -71,6 +73,11 @@ def dwell(course: Course, state: ReleaseState) -> timedelta:
     if state.watches:
         return course.watch or timedelta(0)
     return course.stages[state.stage].dwell
+
+
+def unlike(state: ReleaseState, skewed: str) -> str:
+    """In words; empty where no rows are `skewed` against the challenger alone."""
+    return f"v{state.challenger} was trained on rows unlike those it is asked about: {skewed}" if skewed else ""
 
 
 def _mismatch(splits: Iterable[Split]) -> float:

@@ -9,7 +9,7 @@ in the order of the predictions. A label that comes later than the age counts wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -53,10 +53,12 @@ class _Delays:
         if len(self.at) > _MOST:
             self.at, self.late, self.every = self.at[1::2], self.late[1::2], 2 * self.every
 
-    def share_by(self, seconds: float, now: float) -> float | None:
+    def shares_by(self, ages: Iterable[float], now: float) -> Iterator[float | None]:
         """Of the labels of predictions twice as old, those that came within so many seconds; None of too few."""
-        late = np.asarray(self.late)[np.asarray(self.at) <= now - 2 * seconds]
-        return float((late <= seconds).mean()) if len(late) >= LEAST else None
+        at, told = np.asarray(self.at), np.asarray(self.late)
+        for seconds in ages:
+            late = told[at <= now - 2 * seconds]
+            yield float((late <= seconds).mean()) if len(late) >= LEAST else None
 
 
 class Maturity:
@@ -101,8 +103,8 @@ class Maturity:
     def _grow(self, now: float) -> bool:
         """Whether the age is known, and holds by all that is known of it."""
         known = self.ripe.seconds
-        for seconds in _ages(self._horizon, known or 0.0):
-            shares = [one.share_by(seconds, now) for one in self._delays.values()]
+        ages = list(_ages(self._horizon, known or 0.0))
+        for seconds, *shares in zip(ages, *(one.shares_by(ages, now) for one in self._delays.values()), strict=True):
             if all(share is not None and share >= SHARE for share in shares):
                 self.ripe = msgspec.structs.replace(self.ripe, seconds=seconds)
                 return True

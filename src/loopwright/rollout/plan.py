@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from loopwright.core.duration import duration
 from loopwright.core.plain import plain, restored
 from loopwright.errors import DataError, DeclarationError, did_you_mean
+
+Unlike = Literal["roll back", "hold"]
+"""What is done about a version that was trained on rows unlike those it is asked about, where the champion was not."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -19,8 +22,10 @@ class Canary:
     `shares` rise to 1.0; each is held for at least `hold`, and one that proved nothing within `patience` holds and
     asks. At 1.0 the champion stays warm for `watch`, answering `hold_back` of the units; without a `watch` for as long
     as a label of the loop may take to come. `alpha` is the chance that a version no worse is ever taken back.
-    `bigger_is_better` and `smaller_is_better` name business outcomes that must not be worse. Raises `DeclarationError`
-    for what cannot be.
+    `bigger_is_better` and `smaller_is_better` name business outcomes that must not be worse. A challenger trained on
+    rows `unlike` those it is asked about is taken back, or with `"hold"` held until a person resumes it, once: of that
+    `alpha` says nothing, for it is evidence about inputs; and a column that goes with the season may well be unlike
+    where a challenger looks back over some weeks alone. Raises `DeclarationError` for what cannot be.
 
     >>> Canary(shadow="1d", shares=[0.01, 0.1, 1.0], hold="6h").shares
     (0.01, 0.1, 1.0)
@@ -40,6 +45,7 @@ class Canary:
     alpha: float
     bigger_is_better: tuple[str, ...]
     smaller_is_better: tuple[str, ...]
+    unlike: str = "roll back"
 
     def __init__(
         self,
@@ -53,6 +59,7 @@ class Canary:
         alpha: float = 0.05,
         bigger_is_better: Sequence[str] = (),
         smaller_is_better: Sequence[str] = (),
+        unlike: Unlike = "roll back",
     ) -> None:
         lengths = {"hold": hold, "patience": patience}
         _set(self, shadow=None if shadow is None else duration(shadow, f"Canary(shadow={shadow!r})"))
@@ -61,7 +68,7 @@ class Canary:
         _set(self, **{name: duration(text, f"Canary({name}={text!r})") for name, text in lengths.items()})
         _set(self, hold_back=_within("Canary", "hold_back", hold_back, 0.5, 0.01))
         _set(self, alpha=_within("Canary", "alpha", alpha, 0.5, 0.05))
-        _set(self, **_outcomes("Canary", bigger_is_better, smaller_is_better))
+        _set(self, **_outcomes("Canary", bigger_is_better, smaller_is_better), unlike=_unlike("Canary", unlike))
         if self.patience <= self.hold:
             where = f"Canary(hold={hold!r}, patience={patience!r})"
             what = f"patience ends before a stage does: {patience} is not longer than hold, {hold}"
@@ -72,8 +79,8 @@ class Canary:
 class AB:
     """A fixed `share` of the units for as long as it `lasts`, to see which version does better by its outcomes.
 
-    Guardrails take the challenger back as in a canary. At the end it holds and tells: a person promotes or aborts.
-    Raises `DeclarationError` for what cannot be.
+    Guardrails take the challenger back as in a canary, and rows `unlike` its training rows do, or hold it. At the end
+    it holds and tells: a person promotes or aborts. Raises `DeclarationError` for what cannot be.
 
     >>> AB(bigger_is_better=["revenue"], lasts="14d").share
     0.5
@@ -84,6 +91,7 @@ class AB:
     alpha: float
     bigger_is_better: tuple[str, ...]
     smaller_is_better: tuple[str, ...]
+    unlike: str = "roll back"
 
     def __init__(
         self,
@@ -93,15 +101,17 @@ class AB:
         alpha: float = 0.05,
         bigger_is_better: Sequence[str] = (),
         smaller_is_better: Sequence[str] = (),
+        unlike: Unlike = "roll back",
     ) -> None:
         _set(self, share=_within("AB", "share", share, 1, 0.5), lasts=duration(lasts, f"AB(lasts={lasts!r})"))
         _set(self, alpha=_within("AB", "alpha", alpha, 0.5, 0.05))
-        _set(self, **_outcomes("AB", bigger_is_better, smaller_is_better))
+        _set(self, **_outcomes("AB", bigger_is_better, smaller_is_better), unlike=_unlike("AB", unlike))
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class Shadow:
-    """Beside the champion, heard by nobody, for as long as it `lasts`; then it holds and tells.
+    """Beside the champion, heard by nobody, for as long as it `lasts`; then it holds and tells. Rows `unlike` its
+    training rows end it before, as in a canary, or hold it.
 
     >>> Shadow(lasts="3d").lasts.days
     3
@@ -109,9 +119,10 @@ class Shadow:
 
     lasts: timedelta
     alpha: float
+    unlike: str = "roll back"
 
-    def __init__(self, *, lasts: str = "1d", alpha: float = 0.05) -> None:
-        _set(self, lasts=duration(lasts, f"Shadow(lasts={lasts!r})"))
+    def __init__(self, *, lasts: str = "1d", alpha: float = 0.05, unlike: Unlike = "roll back") -> None:
+        _set(self, lasts=duration(lasts, f"Shadow(lasts={lasts!r})"), unlike=_unlike("Shadow", unlike))
         _set(self, alpha=_within("Shadow", "alpha", alpha, 0.5, 0.05))
 
 
@@ -128,7 +139,7 @@ def to_spec(plan: Plan) -> dict[str, Any]:
     """As a deployment says it: the plan's name and its fields.
 
     >>> to_spec(Shadow(lasts="1h"))
-    {'plan': 'Shadow', 'fields': {'lasts': 3600.0, 'alpha': 0.05}}
+    {'plan': 'Shadow', 'fields': {'lasts': 3600.0, 'alpha': 0.05, 'unlike': 'roll back'}}
     """
     return {"plan": type(plan).__name__, "fields": plain(plan)}
 
@@ -177,6 +188,17 @@ def _within(plan: str, name: str, value: object, below: float, right: float) -> 
             fix=f"write {name}={right:g}",
         )
     return float(value)
+
+
+def _unlike(plan: str, value: object) -> str:
+    known = get_args(Unlike)
+    if not isinstance(value, str) or value not in known:
+        raise DeclarationError(
+            f"unlike={value!r} is nothing that can be done",
+            where=f"{plan}(unlike={value!r})",
+            fix=" or ".join(f'write unlike="{one}"' if one == known[0] else f'"{one}"' for one in known),
+        )
+    return value
 
 
 def _outcomes(plan: str, bigger: object, smaller: object) -> dict[str, tuple[str, ...]]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from loopwright.core.clock import moment_of
 from loopwright.core.horizon import LABELS_WITHIN
 from loopwright.core.stores import Events
 from loopwright.core.version import CHALLENGER, CHAMPION, FORMER
@@ -47,12 +48,15 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 ARMS = (CHAMPION, CHALLENGER, FORMER)
-CRASHED = "VersionNotLoaded"
+CRASHED = ("VersionNotLoaded", "VersionCrashed")
 COLD = 20
 """Latencies of each version under a new share that say nothing; so long the other's say nothing either."""
+_CLOCKS_APART = timedelta(minutes=15)
+"""Those of two machines, at most."""
 LABEL = ""
 """The name of what is no outcome: the label itself."""
 _UNHEARD = "unheard "
+_BACK = "set back "
 _KINDS: Mapping[str, str] = {"error": "errors", "timeout": "errors", "invalid": "invalid"}
 _REQUEST = slice(0, 26)
 
@@ -83,11 +87,13 @@ class Reader:
         self._horizon = horizon
         self._has_outcomes = has_outcomes
         self._froze = cursor.froze
+        self._back = cursor.began_at - _CLOCKS_APART
+        """What was predicted before it was predicted by a clock that was set back since."""
         self._maturing: dict[str, Maturity] = {}
         self._seen = Seen(thinned=cursor.thinned)
         self._tally = Tally()
         self._shares: Shares
-        self._drift = ""
+        self._drift = scores.Apart()
         self._again = False
         self._classes: tuple[str, ...] = ()
         self._asked = None if trained is None else unlike.Asked(log, cursor.rows, trained, self._is_meant)
@@ -134,7 +140,8 @@ class Reader:
             moment,
             known_until=moment if is_known else None,
             cursor=self.cursor.text(),
-            score_drift=self._drift,
+            score_drift=self._drift.beyond,
+            score_near=self._drift.near,
             skewed=skewed,
         )
 
@@ -151,14 +158,18 @@ class Reader:
             ripe={name: one.ripe for name, one in self._maturing.items()},
         )
 
+    def _is_after(self, identity: str, at: datetime, frozen: str) -> bool:
+        """Whether it was predicted after a limit was frozen: by its name, or by a clock that was set back since."""
+        return identity > frozen or at < self._back <= moment_of(frozen[_REQUEST])
+
     def _is_meant(self, line: Line) -> bool:
         """Whether chance chose who answered."""
         return line.arm in ARMS and line.version in self._is_canary
 
     def _crashes(self, events: Events) -> int:
-        began, last, crashes = self.cursor.began_at, self.cursor.event, 0
+        last, crashes = self.cursor.event, 0
         while page := events.list(subject=self.subject, after=last):
-            crashes += sum(one.kind == CRASHED and one.cause.at >= began for one in page)
+            crashes += sum(one.kind in CRASHED for one in page)
             last = page[-1].number
         self._tally.crashes += crashes
         return last
@@ -203,8 +214,10 @@ class Reader:
             return
         is_warm = self._seen.is_warm(stretch.number, COLD, is_canary=is_canary)
         if slow is not None:
-            is_slow = latency > slow and is_warm and line.id > self._froze.slow_from
-            share = self._runs.slow(line.at, stretch.number, is_canary=is_canary, is_slow=is_slow)
+            is_slow = latency > slow and is_warm and self._is_after(line.id, line.at, self._froze.slow_from)
+            if unit in self._seen.first["slow"]:
+                return
+            share = self._runs.slow(line.at, stretch.number, line.unit, is_canary=is_canary, is_slow=is_slow)
             if share is not None and 0 < stretch.share < 1:
                 self._event("slow", unit, share, is_canary=is_canary)
         elif not is_canary:
@@ -300,24 +313,30 @@ class Reader:
         self._seen.told.pop(identity, None)
         self._tally.labels[not found.is_canary] += 1
         if found.share:
-            self._maturity(LABEL).put(identity, found.at, label.at, is_canary=found.is_canary)
+            self._maturity(LABEL, found.at).put(identity, found.at, label.at, is_canary=found.is_canary)
         else:
             self._judged(identity, found, label)
 
-    def _maturity(self, name: str) -> Maturity:
+    def _maturity(self, name: str, at: datetime) -> Maturity:
+        """By the clock that the prediction was made by: what is old by one is not by another. The age is of both."""
+        if at < self._back:
+            known = self._maturity(name, self._back).ripe.seconds
+            name, first = _BACK + name, Ripe(seconds=known)
+        else:
+            first = Ripe()
         if name not in self._maturing:
-            self._maturing[name] = Maturity(self.cursor.ripe.get(name, Ripe()), self._horizon)
+            self._maturing[name] = Maturity(self.cursor.ripe.get(name, first), self._horizon)
         return self._maturing[name]
 
     def _count(self, now: datetime) -> None:
         """What is mature, in the order of the predictions."""
         for name, maturity in self._maturing.items():
-            self._count_all(name, maturity, maturity.take(now))
+            self._count_all(name.removeprefix(_BACK), maturity, maturity.take(now))
 
     def _count_again(self) -> None:
         """What was mature when it was read first."""
         for name, maturity in self._maturing.items():
-            self._count_all(name, maturity, maturity.again())
+            self._count_all(name.removeprefix(_BACK), maturity, maturity.again())
 
     def _count_all(self, name: str, maturity: Maturity, ripe: Iterable[str]) -> None:
         for identity in ripe:
@@ -368,7 +387,7 @@ class Reader:
         is_wrong = self._yardstick.is_wrong(found.said, label.label)
         error = self._yardstick.error(found.said, label.label)
         if is_wrong:
-            if identity > self._froze.wrong_from:
+            if self._is_after(identity, found.at, self._froze.wrong_from):
                 self._event("mistakes", found.unit, found.share, is_canary=found.is_canary)
         elif is_wrong is None and error is not None and not found.is_canary:
             self._error(identity, error)
@@ -382,7 +401,7 @@ class Reader:
             error = self._yardstick.error(found.said, label.label)
             if error is not None:
                 self._error(identity, error)
-        elif heard != unheard and identity > self._froze.wrong_from:
+        elif heard != unheard and self._is_after(identity, found.at, self._froze.wrong_from):
             self._pair("mistakes", found.unit, is_challenger=unheard)
 
     def _error(self, identity: str, error: float) -> None:
@@ -399,7 +418,7 @@ class Reader:
         if not isinstance(value, int | float) or not math.isfinite(value) or not found.share or name in found.outcomes:
             return
         found.outcomes = {**found.outcomes, name: float(value)}
-        self._maturity(name).put(identity, found.at, label.at, is_canary=found.is_canary)
+        self._maturity(name, found.at).put(identity, found.at, label.at, is_canary=found.is_canary)
 
     def _valued(self, found: Open, name: str, value: float) -> None:
         """Of a unit the first, so that units are independent of one another."""

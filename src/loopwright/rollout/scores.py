@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,17 @@ FLOOR = 0.25
 """Jensen-Shannon, of at most 1: about a mean that moved by two thirds of a standard deviation."""
 LEAST_MOVE = 1 / 3
 """By how many of the champion's standard deviations scores move on average, quantile by quantile (Wasserstein-1)."""
+NEAR = 0.8
+"""Of both limits: what holds because it is beyond them holds until it is no longer so near. The mean of two thousand
+scores of each has a standard error of a tenth of a limit, so what lies at one would hold, go on and hold again."""
+
+
+class Apart(NamedTuple):
+    """In words; empty where they are not so far apart, or too few."""
+
+    beyond: str = ""
+    near: str = ""
+    """Beyond the limits, or near them."""
 
 
 def nothing() -> dict[bool, deque[float]]:
@@ -26,16 +38,30 @@ def nothing() -> dict[bool, deque[float]]:
     return {True: deque(maxlen=MOST), False: deque(maxlen=MOST)}
 
 
-def apart(found: Mapping[bool, Sequence[float]]) -> str:
-    """In words; empty where they are alike, or too few.
+def apart(found: Mapping[bool, Sequence[float]]) -> Apart:
+    """How far they are.
 
-    >>> apart({True: [0.9, 0.8] * 300, False: [0.2, 0.1] * 300})
+    >>> apart({True: [0.9, 0.8] * 300, False: [0.2, 0.1] * 300}).beyond
     'scores lie elsewhere: 0.85 on average where the champion gives 0.15 (14.0 of its standard deviations, limit 0.33)'
     >>> apart({True: [0.91, 0.11] * 300, False: [0.9, 0.1] * 300})
-    ''
+    Apart(beyond='', near='')
     """
     if not found or min(map(len, found.values())) < LEAST:
-        return ""
+        return Apart()
+    effect = _effect(found)
+    moved = move(found[True], found[False]) if effect else 0.0
+    if moved < NEAR * LEAST_MOVE:
+        return Apart()
+    means = [sum(found[one]) / len(found[one]) for one in (True, False)]
+    told = (
+        f"scores lie elsewhere: {means[0]:.3g} on average where the champion gives {means[1]:.3g} "
+        f"({moved:.1f} of its standard deviations, limit {LEAST_MOVE:.2f})"
+    )
+    return Apart(told if effect > FLOOR and moved >= LEAST_MOVE else "", told)
+
+
+def _effect(found: Mapping[bool, Sequence[float]]) -> float:
+    """Jensen-Shannon, as data drift measures it; 0 where that is near no limit, or may be chance."""
     from loopwright.data.drift import Limits, compare
     from loopwright.data.profile import Profile
 
@@ -43,18 +69,9 @@ def apart(found: Mapping[bool, Sequence[float]]) -> str:
     for is_canary, values in found.items():
         profiles[is_canary] = Profile({"score": "float"})
         profiles[is_canary].update({"score": list(values)})
-    limits = Limits(floor=FLOOR, least_rows=LEAST)
+    limits = Limits(floor=NEAR * FLOOR, least_rows=LEAST)
     drift = compare(profiles[False], profiles[True], limits=limits)
-    if not (drift.suspected or drift.drifted):
-        return ""
-    moved = move(found[True], found[False])
-    if moved < LEAST_MOVE:
-        return ""
-    means = [sum(found[one]) / len(found[one]) for one in (True, False)]
-    return (
-        f"scores lie elsewhere: {means[0]:.3g} on average where the champion gives {means[1]:.3g} "
-        f"({moved:.1f} of its standard deviations, limit {LEAST_MOVE:.2f})"
-    )
+    return max((one.effect for one in (*drift.suspected, *drift.drifted)), default=0.0)
 
 
 def move(challenger: Sequence[float], champion: Sequence[float]) -> float:

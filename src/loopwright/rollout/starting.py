@@ -62,7 +62,8 @@ def start(stores: Stores, log: Log, version: Version, plan: Plan, cause: Cause, 
     plan = watched(plan, horizon(stores, version.loop))
     place = log.at_end()
     state, decision = begin(plan, loop=version.loop, challenger=version.number, champion=champion, at=cause.at)
-    cursor = Cursor(begun=place, log=place, began_at=cause.at, route=(current.number if current else 0) + 1)
+    event, number = _last_event(stores, version), current.number if current else 0
+    cursor = Cursor(begun=place, log=place, event=event, began_at=cause.at, route=number + 1)
     state = replace(state, cursor=cursor.text(), has_label=_has_label(stores, version.loop))
     release = Release(
         id=_new_id(clock, last.id if last else ""),
@@ -80,6 +81,12 @@ def start(stores: Stores, log: Log, version: Version, plan: Plan, cause: Cause, 
     told = replace(cause, reason=decision.reason if not cause.reason else f"{decision.reason}: {cause.reason}")
     data = record_of_beginning(plan, decision)
     return stores.releases.begin(release, route(state, decision, told), release.route, told, MOVED, data)
+
+
+def _last_event(stores: Stores, version: Version) -> int:
+    """What was told of it before is of another release. By its number, whatever the clocks say."""
+    found = stores.events.list(subject=f"version:{version.loop}:{version.number}", newest_first=True, limit=1)
+    return found[0].number if found else 0
 
 
 def horizon(stores: Stores, loop: str) -> timedelta:

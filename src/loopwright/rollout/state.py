@@ -20,6 +20,8 @@ FORMAT = 1
 NONE, NOTHING = Counts(), Moments()
 SHADOW = -1
 """The stage before the first share."""
+_MOST_DECISIONS = 20
+"""Of which the state keeps the newest: it is written with every batch. Events keep all of them, with their records."""
 
 
 class Status(Enum):
@@ -47,6 +49,8 @@ class Holding(Enum):
     """Units do not come to the arms as meant."""
     COVERAGE = "coverage"
     """Labels do not come to the arms alike."""
+    UNLIKE = "unlike"
+    """It was trained on rows unlike those it is asked about."""
     SCORES = "scores"
     SILENCE = "silence"
     """What happened is not known."""
@@ -57,7 +61,12 @@ class Holding(Enum):
     @property
     def stays(self) -> bool:
         """Until somebody resumes; the others end when their cause does."""
-        return self in (Holding.ASKED, Holding.PATIENCE, Holding.OVER, Holding.RATIO, Holding.COVERAGE)
+        return self not in (Holding.SCORES, Holding.SILENCE, Holding.TRAFFIC, Holding.LABELS)
+
+    @property
+    def is_overlooked_for_good(self) -> bool:
+        """Once somebody resumed in spite of it: what the version was trained on is the same in every stage."""
+        return self is Holding.UNLIKE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,8 @@ class Guard:
     """Events of the challenger, were it as good as the champion: by the champion's, at the shares then in force."""
     is_worse: bool = False
     """The evidence was enough once, and the difference worth it. It stays so: the test is valid at every moment."""
+    found: tuple[float, ...] = ()
+    """At that moment: the challenger's events, and those to be expected of it. Empty where a shadow said so."""
 
     @classmethod
     def of(cls, name: str, course: Course) -> Guard:
@@ -149,12 +160,14 @@ class ReleaseState:
     cursor: str = ""
     holds: tuple[Hold, ...] = ()
     overlooked: tuple[Holding, ...] = ()
-    """Of this stage: what somebody resumed in spite of."""
+    """What somebody resumed in spite of: in this stage, or for good."""
     watches: bool = False
     """Whether the challenger has taken over, and the former champion stays warm."""
     ended: Status | None = None
     decisions: tuple[Decision, ...] = ()
-    """The moves, first to last."""
+    """The newest moves, first to last."""
+    moves: int = 0
+    """How many there were."""
     format: int = field(default=FORMAT)
 
     def __post_init__(self) -> None:
@@ -181,6 +194,11 @@ class ReleaseState:
         """In the stage; none where the clock was set back."""
         return max(now - self.stage_begun_at, timedelta(0))
 
+    def after(self, move: Decision) -> ReleaseState:
+        """With one move more."""
+        decisions = (*self.decisions, move)[-_MOST_DECISIONS:]
+        return replace(self, decisions=decisions, moves=max(self.moves, len(self.decisions)) + 1)
+
     def to_dict(self) -> dict[str, Any]:
         told: dict[str, Any] = plain(self)
         return told
@@ -191,7 +209,8 @@ class ReleaseState:
         return restored(cls, found)
 
     def enter(self, stage: int, share: float, now: datetime) -> ReleaseState:
-        """With what is counted by stage begun anew."""
+        """With what is counted by stage begun anew. Who goes on though it holds overlooks what holds it."""
+        known = dict.fromkeys((*self.overlooked, *(hold.kind for hold in self.holds)))
         return replace(
             self,
             stage=stage,
@@ -200,7 +219,7 @@ class ReleaseState:
             in_stage=Counts(),
             outcomes=tuple(Compared(name=one.name) for one in self.outcomes),
             holds=(),
-            overlooked=(),
+            overlooked=tuple(kind for kind in known if kind.is_overlooked_for_good),
         )
 
 

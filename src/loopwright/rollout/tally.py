@@ -46,7 +46,14 @@ class Tally:
         self._outcomes[name, share][not is_canary].append(value)
 
     def facts(
-        self, now: datetime, *, known_until: datetime | None, cursor: str, score_drift: str, skewed: str = ""
+        self,
+        now: datetime,
+        *,
+        known_until: datetime | None,
+        cursor: str,
+        score_drift: str,
+        score_near: str = "",
+        skewed: str = "",
     ) -> Facts:
         return Facts(
             now=now,
@@ -71,6 +78,7 @@ class Tally:
                 for (name, share), (one, other) in sorted(self._outcomes.items())
             ),
             score_drift=score_drift,
+            score_near=score_near,
             skewed=skewed,
         )
 

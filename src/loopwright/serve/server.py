@@ -15,6 +15,7 @@ from loopwright.core.clock import Clock
 from loopwright.core.stores import Stores
 from loopwright.data.schema import Schema
 from loopwright.errors import MissingExtra
+from loopwright.gateway.at_work import AtWork
 from loopwright.gateway.cache import Cache, remembering
 from loopwright.gateway.gateway import Gateway
 from loopwright.gateway.guard import Guard
@@ -50,6 +51,8 @@ _logger = logging.getLogger(__name__)
 _TIDY_SECONDS = 600.0
 RECYCLED = "WorkerRecycled"
 """The event of a worker that ended though nobody told it to."""
+CRASHED = "VersionCrashed"
+"""The event of the version that one died of."""
 BUNDLES = "bundles"
 """Of a workspace: the bundles that were fetched to be served."""
 
@@ -75,6 +78,7 @@ class Gate:
         patience: Patience = Patience(),  # noqa: B008 - frozen
         sockets: Sockets = Sockets(),  # noqa: B008 - frozen
         on_stuck: Callable[[str], None] = give_up,
+        at_work: AtWork | None = None,
         oversight: Oversight = Oversight(),  # noqa: B008 - frozen
         platform: Platform = Platform(),  # noqa: B008 - frozen
         memory_bytes: int = 0,
@@ -84,7 +88,8 @@ class Gate:
         terms: Terms = Terms(),  # noqa: B008 - frozen
         pii: Mode = "hash",
     ) -> None:
-        """Models may take `memory_bytes` together, 0 for no limit; the gateway is one of so many `workers`.
+        """Models may take `memory_bytes` together, 0 for no limit; the gateway is one of so many `workers`, and says
+        `at_work` which versions it runs.
 
         So many answers to equal inputs are remembered; predictions are kept on these `terms`, and values tagged `pii`
         hashed or dropped before anything is written.
@@ -102,7 +107,7 @@ class Gate:
         self._aside = Journal(workspace / aside.FOLDER, clock, terms=whole)
         self._failures = Failures(workspace, clock, terms)
         self._precomputed = Precomputed(workspace / by_key.FOLDER)
-        watch = Watch(clock, recycle_seconds=patience.recycle_seconds, on_stuck=on_stuck)
+        watch = Watch(clock, recycle_seconds=patience.recycle_seconds, on_stuck=on_stuck, at_work=at_work)
         self.gateway = self._gateway(stores, memory_bytes, (watch, patience.deadline_seconds))
         self.guard = Guard(lambda: stores().keys, clock, is_required=not is_loopback(host), processes=workers)
         self.guard.refresh()
@@ -184,9 +189,14 @@ class Gate:
         self.gateway.start(seconds, *work)
         self.guard.start(seconds)
 
-    def tell_recycled(self, worker: int, reason: str) -> None:
-        """Another process takes the place of one that ended though nobody told it to."""
-        self.notices.note(RECYCLED, f"worker:{worker}", reason, {"worker": worker, "reason": reason})
+    def tell_recycled(self, worker: int, reason: str, crashed: str | None = None) -> None:
+        """Another process takes the place of one that ended though nobody told it to, and died of that version. Written
+        at once, where the store is there: this one may die of it too."""
+        data = {"worker": worker, "reason": reason}
+        self.notices.note(RECYCLED, f"worker:{worker}", reason, data)
+        if crashed is not None:
+            self.notices.note(CRASHED, f"version:{crashed}", reason, data)
+        self.notices.write()
 
     def open_grpc(self, host: str, port: int) -> int:
         """Answer calls of gRPC too, on the port that comes back: 0 takes a free one. Raises `MissingExtra`,

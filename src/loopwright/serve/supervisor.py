@@ -25,11 +25,15 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 from loopwright.core.clock import Clock
+from loopwright.gateway.at_work import AtWork
 from loopwright.processes import how_it_ended, rest_seconds
-from loopwright.serve.worker import DRAIN_SECONDS, Desk
+from loopwright.serve.worker import DRAIN_SECONDS, STUCK, Desk
 
 _logger = logging.getLogger(__name__)
 Loops = Mapping[str, Sequence[int]]
+Ended = tuple[str | None, str | None]
+"""Why a worker ended, and the version it died of."""
+_NOT_YET: Ended = (None, None)
 _TICK_SECONDS = 0.1
 _SHORT_SECONDS = 2.0
 """A worker that ends sooner than this after it was ready has not been of use."""
@@ -37,6 +41,8 @@ _LATER_SECONDS = 1.0
 _LAST_SECONDS = 1.0
 """Beyond what a worker may take to drain."""
 _BLOCK_BYTES = 1 << 16
+_BY_ITSELF = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP}
+"""Signals of what a process did itself. SIGKILL is none: a person sends it, or a machine that wants for memory."""
 
 
 class Companion(Protocol):
@@ -54,6 +60,7 @@ class Child:
     pid: int
     number: int
     told: int
+    at_work: AtWork
     ready_at: float | None = None
     loops: Loops | None = None
     """What it answers, and by which versions: none for a loop of which nothing could be loaded."""
@@ -83,6 +90,16 @@ def ending(status: int, reason: str | None) -> str:
     return how_it_ended(os.waitstatus_to_exitcode(status))
 
 
+def died_of(status: int, at_work: set[str]) -> str | None:
+    """The version that ended a worker: the one that ran when it broke, or hung. None where several did.
+
+    >>> died_of(11, {"flights:2"}), died_of(9, {"flights:2"}), died_of(11, {"flights:1", "flights:2"})
+    ('flights:2', None, None)
+    """
+    code = os.waitstatus_to_exitcode(status)
+    return next(iter(at_work)) if len(at_work) == 1 and (-code in _BY_ITSELF or code == STUCK) else None
+
+
 class Supervisor:
     """Keeps one worker a socket. `work` is the life of a worker: it is called in the new process, and ends with it."""
 
@@ -105,7 +122,7 @@ class Supervisor:
         """All there are, by process."""
         self._seats: list[Child | None] = [None] * len(sockets)
         """Who has which place now."""
-        self._due: dict[int, tuple[float, str | None]] = dict.fromkeys(range(len(sockets)), (0.0, None))
+        self._due: dict[int, tuple[float, Ended]] = dict.fromkeys(range(len(sockets)), (0.0, _NOT_YET))
         """Places to fill: from when on, and why the one before ended."""
         self._short_lives = [0] * len(sockets)
         self._to_roll: deque[int] = deque()
@@ -213,18 +230,26 @@ class Supervisor:
         for number, (at, ended) in list(self._due.items()):
             if now >= at:
                 del self._due[number]
-                self._seats[number] = self._start(number, ended)
+                self._seats[number] = self._start(number, *ended)
 
-    def _start(self, number: int, ended: str | None) -> Child:
-        ours, theirs = os.pipe()
+    def _start(self, number: int, ended: str | None = None, crashed: str | None = None) -> Child:
+        (ours, theirs), at_work = os.pipe(), AtWork()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
-            desk = Desk(number=number, sockets=self._sockets, told=theirs, lifeline=self._lifeline[0], ended=ended)
+            desk = Desk(
+                number=number,
+                sockets=self._sockets,
+                told=theirs,
+                lifeline=self._lifeline[0],
+                at_work=at_work,
+                ended=ended,
+                crashed=crashed,
+            )
             self._become(desk, ours)
         os.close(theirs)
-        child = self._children[pid] = Child(pid=pid, number=number, told=ours)
+        child = self._children[pid] = Child(pid=pid, number=number, told=ours, at_work=at_work)
         self._selector.register(ours, selectors.EVENT_READ, child)
         return child
 
@@ -303,7 +328,9 @@ class Supervisor:
             return
         is_short = child.ready_at is None or now - child.ready_at < _SHORT_SECONDS
         lives = self._short_lives[child.number] = self._short_lives[child.number] + 1 if is_short else 0
-        self._due[child.number] = (now + rest_seconds(lives), f"the process {child.pid} {told}")
+        version = died_of(status, child.at_work.versions())
+        told += f", running {version}" if version else ""
+        self._due[child.number] = now + rest_seconds(lives), (f"the process {child.pid} {told}", version)
         _logger.error("worker %d, process %d, %s; another is started", child.number, child.pid, told)
         self._tell_ready()
 
@@ -313,7 +340,7 @@ class Supervisor:
         if new is None and self._to_roll:
             number = self._to_roll.popleft()
             if self._seats[number] is not None:
-                self._rolling = self._start(number, None)
+                self._rolling = self._start(number)
         elif new is not None and new.ready_at is not None:
             old, self._rolling = self._seats[new.number], None
             if old is not None and (lost := lost_loops(old.loops or {}, new.loops or {})):

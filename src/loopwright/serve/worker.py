@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loopwright.core.clock import Clock
+from loopwright.gateway.at_work import AtWork
 
 _logger = logging.getLogger(__name__)
 STUCK = 70
@@ -39,8 +40,12 @@ class Desk:
     """A descriptor: what the worker has to say."""
     lifeline: int
     """A descriptor that ends when the supervisor does."""
+    at_work: AtWork
+    """Where it says which versions it runs."""
     ended: str | None = None
     """Why the one before ended, where it was not told to."""
+    crashed: str | None = None
+    """The version, as `loop:version`, that the one before died of."""
 
     @property
     def own(self) -> socket.socket:
