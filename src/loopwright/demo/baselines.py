@@ -144,9 +144,17 @@ def _value(trained: tuple[Any, Any], rows: pl.DataFrame, metric: str) -> float:
     return float(values(sample(rows[flights.LABEL].to_numpy().astype(int), scores), [metric])[0])
 
 
-def _main(asked: str) -> None:
+def _step_aside() -> None:
+    """Work while nothing else would, where the system knows of that."""
     with suppress(OSError):
         os.nice(_NICE)
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _main(asked: str) -> None:
+    _step_aside()
     told = json.loads(asked)
     target = Path(told.pop("target"))
     found = work_out(Terms(**told | {"file": Path(told["file"])}))

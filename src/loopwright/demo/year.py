@@ -42,8 +42,8 @@ _CLOCK, _SETTINGS = "clock", "loopwright.toml"
 _SET = f"""\
 clock_file = "{_CLOCK}"
 route_poll_seconds = 0.1     # the clock stands still while the gateway is waited for
-journal_close_seconds = 15   # so many days pass in a minute that the log would be long
-compact_seconds = 15
+journal_close_seconds = 10   # so many days pass in a minute that the log would be long
+compact_seconds = 10
 """
 _BECAUSE = "my import is ready, and the gates passed"
 
