@@ -101,6 +101,16 @@ def test_three_crashes_take_it_back_whatever_the_clock_says(tmp_path: Path) -> N
     assert street.moves()[-1].cause.reason == "v2 crashed 3 times"
 
 
+def test_what_breaks_the_champion_as_often_is_no_fault_of_the_challenger(tmp_path: Path) -> None:
+    street = begun(tmp_path)
+    for attempt in range(4):
+        for version in (1, 2):
+            told = f"version:{LOOP}:{version}"
+            street.stores.events.add(CRASHED[1], told, street.cause("gateway"), {"attempts": attempt})
+    street.reconciler.reconcile()
+    assert (street.standing().state.crashes, street.standing().state.ended) == (0, None)
+
+
 def test_crashes_of_a_release_before_are_not_held_against_it_in_the_next(tmp_path: Path) -> None:
     street = begun(tmp_path)
     for attempt in range(2):

@@ -82,6 +82,18 @@ def test_scores_that_flap_about_their_limit_give_a_single_hold(tmp_path: Path) -
     assert all(one.is_same for one in replayed(street.stores, street.stores.releases.get("flights")))
 
 
+def test_one_user_who_asks_for_half_of_everything_makes_no_version_seem_another(tmp_path: Path) -> None:
+    street, draw = Street(tmp_path), np.random.default_rng(4)
+    street.start(LONG)
+    for value in draw.normal(0.4, 0.1, 5_000).tolist():
+        street.clock.advance(3)
+        named = street.asked % 2 == 0
+        unit, share = ("partner", 0.9) if named else (f"unit-{street.asked}", value)
+        street.scored(unit, {1: share, 2: share}, None, {"x": 1.0})
+    street.reconciler.reconcile()
+    assert street.verdicts() == ["begin"]
+
+
 def held_again(times: int) -> ReleaseState:
     """Held by silence so often, and going on."""
     state = started()

@@ -80,6 +80,7 @@ class Reader:
         self._log = log
         self.cursor = cursor
         self.subject = f"version:{loop}:{challenger}"
+        self._beside = None if champion is None else f"version:{loop}:{champion}"
         self._is_canary = {challenger: True} | ({} if champion is None else {champion: False})
         self._challenger = challenger
         self._yardstick = replace(yardstick, wrong_by=cursor.wrong_by, slow_ms=cursor.slow_ms)
@@ -167,12 +168,19 @@ class Reader:
         return line.arm in ARMS and line.version in self._is_canary
 
     def _crashes(self, events: Events) -> int:
+        """More than the champion's: what breaks both, a request or a disk, is no fault of one."""
+        beside, before = (0, 0) if self._beside is None else self._crashes_of(self._beside, events)
+        crashes, last = self._crashes_of(self.subject, events)
+        self._tally.crashes += max(crashes - beside, 0)
+        return max(last, before)
+
+    def _crashes_of(self, subject: str, events: Events) -> tuple[int, int]:
+        """Since the cursor, and the last event's number."""
         last, crashes = self.cursor.event, 0
-        while page := events.list(subject=self.subject, after=last):
+        while page := events.list(subject=subject, after=last):
             crashes += sum(one.kind in CRASHED for one in page)
             last = page[-1].number
-        self._tally.crashes += crashes
-        return last
+        return crashes, last
 
     def _take(self, batch: Batch) -> None:
         if batch.is_empty:
@@ -186,7 +194,7 @@ class Reader:
             self._label(label)
         if not self._again:
             self._seen.thin()
-        self._drift = scores.apart(self._seen.scores)
+        self._drift = scores.apart(self._seen.scores.of)
 
     def _line(self, line: Line) -> None:
         is_canary = self._is_canary.get(line.version)
@@ -231,10 +239,10 @@ class Reader:
         if stretch.number < self._seen.stretch:
             return
         if stretch.number > self._seen.stretch:
-            self._seen.stretch, self._seen.scores = stretch.number, scores.nothing()
+            self._seen.stretch, self._seen.scores = stretch.number, scores.Scores()
         score = self._yardstick.score(line)
         if score is not None:
-            self._seen.scores[is_canary].append(score)
+            self._seen.scores.add(score, line.unit, is_canary=is_canary)
 
     def _failure(self, failure: Failure) -> None:
         is_canary, guardrail = self._is_canary.get(failure.version), _KINDS.get(failure.kind)

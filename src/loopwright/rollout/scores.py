@@ -8,14 +8,17 @@ because few distinct inputs give few distinct scores: two that are nearly equal 
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 LEAST, MOST = 500, 5_000
 """Scores of each arm: before, nothing is said; beyond, the newest stand for all."""
+MOST_OF_ONE = 10
+"""Of one unit, of all these."""
 FLOOR = 0.25
 """Jensen-Shannon, of at most 1: about a mean that moved by two thirds of a standard deviation."""
 LEAST_MOVE = 1 / 3
@@ -33,9 +36,28 @@ class Apart(NamedTuple):
     """Beyond the limits, or near them."""
 
 
-def nothing() -> dict[bool, deque[float]]:
-    """Of the challenger (True) and the champion."""
-    return {True: deque(maxlen=MOST), False: deque(maxlen=MOST)}
+@dataclass(slots=True)
+class Scores:
+    """The newest of each version, by whether the challenger gave them.
+
+    >>> given = Scores()
+    >>> for _ in range(100):
+    ...     given.add(0.5, "partner", is_canary=True)
+    >>> len(given.of[True]), len(given.of[False])
+    (10, 0)
+    """
+
+    of: dict[bool, deque[float]] = field(
+        default_factory=lambda: {is_canary: deque[float](maxlen=MOST) for is_canary in (True, False)}
+    )
+    _units: Counter[str] = field(default_factory=Counter)
+
+    def add(self, score: float, unit: str | None, *, is_canary: bool) -> None:
+        """Of a named unit only the first few: one who asks for much would move the whole."""
+        if unit is not None:
+            self._units[unit] += 1
+        if unit is None or self._units[unit] <= MOST_OF_ONE:
+            self.of[is_canary].append(score)
 
 
 def apart(found: Mapping[bool, Sequence[float]]) -> Apart:

@@ -6,7 +6,7 @@ All of it can be made again by reading the log from the release's beginning, so 
 from __future__ import annotations
 
 import zlib
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Any
 
 from loopwright.predictions.labels import Label, key_text
 from loopwright.rollout.ranking import Pairs
+from loopwright.rollout.scores import Scores
 from loopwright.rollout.yardstick import Said
 
 _MOST_OPEN = 500_000
@@ -64,8 +65,8 @@ class Seen:
     errors: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     """Of the champion, until its limit is frozen."""
-    scores: dict[bool, deque[float]] = field(default_factory=dict)
-    """Of the stretch in force, by whether the challenger gave them."""
+    scores: Scores = field(default_factory=Scores)
+    """Of the stretch in force."""
     stretch: int = -1
     pairs: Pairs = field(default_factory=Pairs)
     """Labelled rows that wait for one of the other class."""
