@@ -22,19 +22,21 @@ DRIFTED = Moved(at=NOON - DAY, champion="late v1", drifted=("carrier", "hour"))
 ON_ITS_WAY = Coming(says="late v2 is on its way", since=NOON - DAY)
 
 
-def quality(value: float, *, nearest: float | None = None, labels: int = 900) -> dict[str, Quality]:
+def quality(value: float, *, labels: int = 900, **more: float) -> dict[str, Quality]:
+    made: dict[str, Any] = {"nearest": None, **more}
     return {
-        "roc_auc": Quality(
-            metric="roc_auc", bigger_is_better=True, judged=0.72, value=value, nearest=nearest, labels=labels
-        )
+        "roc_auc": Quality(metric="roc_auc", bigger_is_better=True, judged=0.72, value=value, labels=labels, **made)
     }
+
+
+DECLINED = quality(0.65, nearest=0.68, before=0.66, nearest_before=0.685)
 
 
 DUE: list[tuple[Trigger, dict[str, Any], str]] = [
     (on_new_data("30d"), {"rows_until": LEARNED + 30 * DAY}, "rows of 30d came since the last training"),
     (on_new_data("30d"), {"trained_until": None}, "the first rows came"),
     (on_drift(), {"moved": DRIFTED, "rows_until": NOON}, "carrier, hour drifted from what late v1 was trained on"),
-    (on_decay("roc_auc", by=0.03), {"quality": quality(0.65, nearest=0.68)}, "roc_auc 0.650, alarm below 0.690"),
+    (on_decay("roc_auc", by=0.03), {"quality": DECLINED}, "roc_auc 0.650 after 0.660, alarm below 0.690; 900 of"),
     (on_decay("roc_auc", by=0.03), {"quality": quality(0.68), "alarmed_at": NOON}, "900 of 500 labels"),
     (every("10d"), {}, "the last training was on 2026-02-20, 10d ago"),
     (every("0 3 * * 1"), {}, "0 3 * * 1 came at 2026-03-02 03:00 UTC"),
@@ -51,7 +53,27 @@ WAITING: list[tuple[Trigger, dict[str, Any], str]] = [
     (on_decay("roc_auc", by=0.03), {}, "not measured on labels"),
     (on_decay("roc_auc", by=0.03), {"quality": quality(0.71)}, "roc_auc 0.710, alarm below 0.690"),
     (on_decay("roc_auc", by=0.03), {"quality": quality(0.68, nearest=0.70)}, "may still be chance"),
-    (on_decay("roc_auc", by=0.03), {"quality": quality(0.6, nearest=0.62, labels=312)}, "312 of 500 labels"),
+    (on_decay("roc_auc", by=0.03), {"quality": quality(0.6, nearest=0.62)}, "0.600, alarm below 0.690; one window bey"),
+    (
+        on_decay("roc_auc", by=0.03),
+        {"quality": quality(0.6, nearest=0.62, before=0.68, nearest_before=0.7)},
+        "one window beyond the limit, a second decides",
+    ),
+    (
+        on_decay("roc_auc", by=0.03),
+        {"quality": quality(0.68, nearest=0.7, before=0.6, nearest_before=0.62)},
+        "0.680, alarm below 0.690; that may still be chance",
+    ),
+    (
+        on_decay("roc_auc", by=0.03),
+        {"quality": quality(0.7, nearest=0.72, before=0.6, nearest_before=0.62)},
+        "roc_auc 0.700, alarm below 0.690",
+    ),
+    (
+        on_decay("roc_auc", by=0.03),
+        {"quality": quality(0.6, nearest=0.62, before=0.61, nearest_before=0.63, labels=312)},
+        "roc_auc 0.600 after 0.610, alarm below 0.690; 312 of 500 labels",
+    ),
     (every("90d"), {}, "next on 2026-05-21 12:00 UTC"),
     (every("0 3 * * 2"), {"deployed_at": NOON - 2 * DAY}, "next on 2026-03-03 03:00 UTC"),
 ]
@@ -73,6 +95,21 @@ def test_a_trigger_says_what_it_is_waiting_for(trigger: Trigger, changed: dict[s
     assert decide(Retrain([trigger]), facts(**changed)) is None
 
 
+def test_where_smaller_is_better_both_windows_must_lie_above_the_limit() -> None:
+    trigger = on_decay("log_loss", by=0.1)
+    two = Quality(
+        metric="log_loss", bigger_is_better=False, judged=0.4, value=0.6, nearest=0.55, labels=900, before=0.58,
+        nearest_before=0.53,
+    )  # fmt: skip
+    found = due(trigger, facts(quality={"log_loss": two}))
+    assert isinstance(found, Due)
+    assert found.reason.startswith("log_loss 0.600 after 0.580, alarm above 0.500")
+    assert (found.evidence["value"], found.evidence["before"]) == (0.6, 0.58)
+    one = due(trigger, facts(quality={"log_loss": replace(two, nearest_before=0.49)}))
+    assert isinstance(one, Waiting)
+    assert one.reason == "log_loss 0.600, alarm above 0.500; one window beyond the limit, a second decides"
+
+
 def test_new_code_learns_once() -> None:
     found = new_code(facts(is_learned=False))
     assert isinstance(found, Due)
@@ -83,7 +120,7 @@ def test_new_code_learns_once() -> None:
 
 
 def test_of_several_that_are_due_one_runs_and_new_code_goes_first() -> None:
-    everything = {"moved": DRIFTED, "quality": quality(0.6, nearest=0.65), "rows_until": NOON + 30 * DAY}
+    everything = {"moved": DRIFTED, "quality": DECLINED, "rows_until": NOON + 30 * DAY}
     declared = Retrain([every("1d"), on_new_data("30d"), on_drift(), on_decay("roc_auc", by=0.03)])
     names = [decide(declared, facts(**everything, is_learned=False)), decide(declared, facts(**everything))]
     assert [one.trigger for one in names if one] == ["new code", "on_decay"]

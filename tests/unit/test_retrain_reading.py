@@ -22,6 +22,7 @@ from loopwright.testing.conformance import a_route, a_version
 from loopwright.testing.live_nouns import a_release
 
 DECLARED = Retrain([on_decay("roc_auc", by=0.03)])
+ONE = "roc_auc 0.660, alarm below 0.690; one window beyond the limit, a second decides"
 
 
 def with_champion() -> Kept:
@@ -68,18 +69,70 @@ def test_a_decline_beyond_the_interval_is_due_when_there_are_labels_enough() -> 
     assert "not measured" in decay(kept, reading).reason
     measured(kept, 0.71, day=1, number=0)
     assert decay(kept, reading) == Waiting(reason="roc_auc 0.710, alarm below 0.690")
-    measured(kept, 0.66, day=2, rows=50, number=1)
-    assert decay(kept, reading) == Waiting(reason="roc_auc 0.660, alarm below 0.690; 450 of 500 labels")
-    measured(kept, 0.66, day=3, number=2)
+    measured(kept, 0.66, day=2, rows=20, number=1)
+    assert decay(kept, reading) == Waiting(reason=ONE)
+    measured(kept, 0.65, day=3, rows=30, number=2)
+    assert decay(kept, reading) == Waiting(reason="roc_auc 0.650 after 0.660, alarm below 0.690; 450 of 500 labels")
+    measured(kept, 0.66, day=4, number=3)
     found = decay(kept, reading)
     assert isinstance(found, Due)
+    assert "roc_auc 0.660 after 0.650" in found.reason
     assert found.evidence["labels"] == 850
 
 
-def test_a_window_with_too_few_labels_says_nothing_and_the_one_before_still_counts() -> None:
+def test_a_window_with_too_few_labels_is_no_second_one_and_breaks_no_row() -> None:
     kept = with_champion()
     measured(kept, 0.66, day=1, rows=600, number=0)
     measured(kept, None, day=2, rows=10, number=1)
+    assert decay(kept) == Waiting(reason=ONE)
+    measured(kept, 0.66, day=3, rows=600, number=2)
+    found = decay(kept)
+    assert isinstance(found, Due)
+    assert found.evidence["labels"] == 1210
+
+
+def test_a_fine_window_breaks_the_row() -> None:
+    kept = with_champion()
+    for number, value in enumerate((0.66, 0.71, 0.66)):
+        measured(kept, value, day=number + 1, rows=600, number=number)
+    assert decay(kept) == Waiting(reason=ONE)
+
+
+def test_a_window_that_is_told_again_counts_as_it_is_now_also_the_one_before_the_newest() -> None:
+    kept = with_champion()
+    reading = Reading(kept.stores, kept.tables)
+    measured(kept, 0.70, day=1, rows=600, number=0)
+    measured(kept, 0.66, day=2, rows=600, number=1)
+    assert decay(kept, reading) == Waiting(reason=ONE)
+    measured(kept, 0.665, day=1, rows=700, number=2)
+    found = decay(kept, reading)
+    assert isinstance(found, Due)
+    assert "roc_auc 0.660 after 0.665" in found.reason
+    assert found.evidence["labels"] == 1300
+    measured(kept, 0.70, day=2, rows=700, number=3)
+    assert decay(kept, reading) == Waiting(reason="roc_auc 0.700, alarm below 0.690")
+
+
+def test_a_window_of_another_version_is_no_second_one() -> None:
+    kept = with_champion()
+    measured(kept, 0.66, day=1, rows=900, number=0)
+    measured(kept, 0.5, day=2, rows=900, number=1, version=2)
+    assert decay(kept) == Waiting(reason=ONE)
+    measured(kept, 0.66, day=3, rows=900, number=2)
+    assert isinstance(decay(kept), Due)
+
+
+def test_a_new_champion_begins_a_row_of_its_own() -> None:
+    kept = with_champion()
+    first = kept.stores.versions.get("late", "v1")
+    second = replace(a_version("two", loop="late"), created_at=kept.clock.now(), lineage={"code": "code-1"})
+    kept.stores.versions.add(replace(second, files={**second.files, "evaluation.json": first.files["evaluation.json"]}),
+                             [], kept.cause())  # fmt: skip
+    measured(kept, 0.66, day=1, rows=900, number=0)
+    put(kept, (CHAMPION, 2, 1.0), aliases={CHAMPION: 2})
+    measured(kept, 0.66, day=2, rows=900, number=1, version=2)
+    assert decay(kept) == Waiting(reason=ONE)
+    measured(kept, 0.66, day=3, rows=900, number=2, version=2)
     assert isinstance(decay(kept), Due)
 
 

@@ -158,19 +158,24 @@ def _on_drift(trigger: OnDrift, facts: Facts) -> Answer:
 
 
 def _on_decay(trigger: OnDecay, facts: Facts, least_labels: int) -> Answer:
+    """By two windows in a row, each certain: of windows that are looked at every day, one is by chance at times. The
+    detector's alarm is bounded in how often it is wrong, and needs no second."""
     quality = facts.quality.get(trigger.metric)
     if facts.champion is None or quality is None:
         return Waiting(reason=f"{trigger.metric} was not measured on labels of the champion yet")
     sign = 1 if quality.bigger_is_better else -1
     limit = quality.judged - sign * trigger.by
-    is_beyond = (quality.value - limit) * sign < 0
-    is_proven = quality.nearest is not None and (quality.nearest - limit) * sign < 0
+    is_beyond, is_certain, was_certain = (
+        one is not None and (one - limit) * sign < 0 for one in (quality.value, quality.nearest, quality.nearest_before)
+    )
     side = "below" if quality.bigger_is_better else "above"
-    told = f"{trigger.metric} {quality.value:.3f}, alarm {side} {limit:.3f}"
+    before = f" after {quality.before:.3f}" if is_certain and was_certain else ""
+    told = f"{trigger.metric} {quality.value:.3f}{before}, alarm {side} {limit:.3f}"
     if not is_beyond:
         return Waiting(reason=told)
-    if not (is_proven or facts.alarmed_at is not None):
-        return Waiting(reason=f"{told}; that may still be chance")
+    if not before and facts.alarmed_at is None:
+        doubt = "one window beyond the limit, a second decides" if is_certain else "that may still be chance"
+        return Waiting(reason=f"{told}; {doubt}")
     told += f"; {quality.labels:,} of {least_labels:,} labels"
     if quality.labels < least_labels:
         return Waiting(reason=told)
@@ -301,8 +306,8 @@ def _since(facts: Facts) -> str:
 
 
 def _measured(quality: Quality, limit: float) -> dict[str, Any]:
-    told = {"metric": quality.metric, "value": quality.value, "judged": quality.judged, "limit": limit}
-    return {**told, "labels": quality.labels}
+    told = {"metric": quality.metric, "value": quality.value, "before": quality.before, "judged": quality.judged}
+    return {**told, "limit": limit, "labels": quality.labels}
 
 
 def _told(trigger: Trigger) -> str:

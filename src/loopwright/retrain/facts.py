@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from loopwright.core.retraining import Retraining
+from loopwright.judge.catalog import METRICS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +35,52 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One that is over, by one metric, as far as its labels are known."""
+
+    until: datetime
+    labels: int
+    value: float | None = None
+    """None where there are not labels enough."""
+    nearest: float | None = None
+    """The end of the interval that is nearer to a good value; None where there is no interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """How the champion does on labels, by one metric, beside how it was judged."""
+    """How the champion does on labels, by one metric, beside how it was judged: in the newest window, and in the one
+    before."""
 
     metric: str
     bigger_is_better: bool
     judged: float
     value: float
     nearest: float | None
-    """The end of the interval that is nearer to a good value; None where there is no interval."""
     labels: int
     """Those that came since the decline was found, and since the last training."""
+    before: float | None = None
+    nearest_before: float | None = None
+
+    @classmethod
+    def of(cls, metric: str, judged: float, windows: Iterable[Window], since: datetime | None) -> Quality | None:
+        """From the champion's windows since it learned, newest first; labels are counted after `since`. A window
+        without labels enough is no window here: its labels count. None where no window has enough."""
+        known = list(windows)
+        measured = [(one.value, one.nearest) for one in known if one.value is not None]
+        if not measured:
+            return None
+        (value, nearest), *earlier = measured
+        before, nearest_before = earlier[0] if earlier else (None, None)
+        return cls(
+            metric=metric,
+            bigger_is_better=METRICS[metric].bigger_is_better,
+            judged=judged,
+            value=value,
+            nearest=nearest,
+            labels=sum(one.labels for one in known if since is None or one.until > since),
+            before=before,
+            nearest_before=nearest_before,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

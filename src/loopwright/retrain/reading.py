@@ -3,7 +3,6 @@ something happened. The loop's own code is never run for it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +21,7 @@ from loopwright.errors import TableNotFound
 from loopwright.judge.catalog import METRICS
 from loopwright.registry.evidence import evaluation_of
 from loopwright.retrain.coming import coming
-from loopwright.retrain.facts import Facts, Moved, Quality
+from loopwright.retrain.facts import Facts, Moved, Quality, Window
 from loopwright.retrain.triggers import OnDecay, Retrain, from_spec
 
 DRIFT, DECAY = "DriftFound", "DecayFound"
@@ -59,15 +58,14 @@ class Reading:
     def all(self, now: datetime) -> Iterator[tuple[Deployment, Callable[[], Facts]]]:
         """Of each loop that is deployed, and what reads its facts."""
         self._forget_if_anything_happened()
-        newest = _by_loop(self._stores.findings.newest())
         for one in self._stores.deployments.in_force():
-            yield one, partial(self._facts, one, newest.get(one.loop, ()), now)
+            yield one, partial(self._facts, one, now)
 
     def one(self, loop: str, now: datetime) -> tuple[Deployment, Facts]:
         """Raises DeploymentNotFound."""
         self._forget_if_anything_happened()
         found = self._stores.deployments.get(loop)
-        return found, self._facts(found, self._stores.findings.newest(loop), now)
+        return found, self._facts(found, now)
 
     def _forget_if_anything_happened(self) -> None:
         last = self._stores.events.list(newest_first=True, limit=1)
@@ -76,7 +74,7 @@ class Reading:
             self._known.clear()
         self._upto = upto
 
-    def _facts(self, deployment: Deployment, found: Sequence[Finding], now: datetime) -> Facts:
+    def _facts(self, deployment: Deployment, now: datetime) -> Facts:
         known = self._known.get(deployment.loop)
         if known is None or known.facts.deployment != deployment.number:
             known = self._known[deployment.loop] = self._read(deployment, now)
@@ -86,15 +84,13 @@ class Reading:
             now=now,
             rows=reach.rows if reach else 0,
             rows_until=reach.until if reach else None,
-            quality=dict(self._qualities(deployment, known, found, now)),
+            quality=dict(self._qualities(deployment, known, now)),
         )
 
-    def _qualities(
-        self, deployment: Deployment, known: Known, found: Sequence[Finding], now: datetime
-    ) -> Iterator[tuple[str, Quality]]:
+    def _qualities(self, deployment: Deployment, known: Known, now: datetime) -> Iterator[tuple[str, Quality]]:
         for trigger in retrain_of(deployment).triggers:
             if isinstance(trigger, OnDecay) and known.champion is not None:
-                one = self._quality(trigger.metric, known.champion, replace(known.facts, now=now), found)
+                one = self._quality(trigger.metric, known.champion, replace(known.facts, now=now))
                 if one is not None:
                     yield trigger.metric, one
 
@@ -125,29 +121,18 @@ class Reading:
         found = self._stores.events.list(subject=f"loop:{loop}", kinds=(kind,), newest_first=True, limit=1)
         return found[0] if found else None
 
-    def _quality(self, metric: str, champion: Version, facts: Facts, found: Sequence[Finding]) -> Quality | None:
-        last = next((one for one in found if _is_quality(one, metric, champion)), None)
-        judged = None if last is None else self._judged_by(metric, champion)
-        if last is None or judged is None:
+    def _quality(self, metric: str, champion: Version, facts: Facts) -> Quality | None:
+        judged = self._judged_by(metric, champion)
+        if judged is None:
             return None
-        bigger = METRICS[metric].bigger_is_better
         since = max([one for one in (facts.alarmed_at, facts.last_so_far) if one is not None], default=None)
-        windows = self._windows(metric, champion, last, facts)
-        newest = next((one for one in windows if one.number is not None), None)
-        if newest is None or newest.number is None:
-            return None
-        return Quality(
-            metric=metric,
-            bigger_is_better=bigger,
-            judged=judged,
-            value=newest.number,
-            nearest=newest.evidence.get("high" if bigger else "low"),
-            labels=sum(_labels(one) for one in windows if since is None or one.until > since),
-        )
+        return Quality.of(metric, judged, map(_window, self._windows(metric, champion, facts)), since)
 
-    def _windows(self, metric: str, champion: Version, last: Finding, facts: Facts) -> Sequence[Finding]:
-        """Those of the champion since it learned, newest first: read again when one was told again."""
-        told = (last.until, last.known_at, champion.number, facts.last_so_far)
+    def _windows(self, metric: str, champion: Version, facts: Facts) -> Sequence[Finding]:
+        """Those of the champion since it learned, newest first: read again when the monitor has told anything, for
+        labels may have come of any of them, without an event and of the newest none."""
+        monitor = self._stores.progress.get(f"monitor:{champion.loop}")
+        told = (monitor and monitor.number, champion.number, facts.last_so_far)
         if self._measured.get((champion.loop, metric), (None,))[0] != told:
             read = self._stores.findings.list(
                 champion.loop, monitor="quality", since=facts.last_so_far, limit=_FINDINGS
@@ -240,12 +225,7 @@ def _is_quality(one: Finding, metric: str, champion: Version) -> bool:
     return is_whole and one.version == champion.number
 
 
-def _labels(one: Finding) -> int:
-    return int(one.evidence.get("labels") or one.evidence.get("rows") or 0)
-
-
-def _by_loop(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    found: dict[str, list[Finding]] = defaultdict(list)
-    for one in findings:
-        found[one.loop].append(one)
-    return found
+def _window(one: Finding) -> Window:
+    end = "high" if METRICS[one.measure].bigger_is_better else "low"
+    labels = int(one.evidence.get("labels") or one.evidence.get("rows") or 0)
+    return Window(until=one.until, labels=labels, value=one.number, nearest=one.evidence.get(end))

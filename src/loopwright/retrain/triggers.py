@@ -138,7 +138,10 @@ def on_drift(*, fine_tune: bool = False) -> OnDrift:
 
 
 def on_decay(metric: str, *, by: float, fine_tune: bool = False) -> OnDecay:
-    """Learn again when the metric on labelled predictions is worse by more than `by` than it was when judged.
+    """Learn again when the metric on labelled predictions is worse by more than `by` than it was when judged: in two
+    windows of the champion in a row, each with its whole interval (99 %), for of windows that are looked at every day
+    some lie beyond any limit by chance. A window without labels enough is passed by. Where the detector of decay has
+    alarmed, the newest window's value is enough.
 
     Raises `UsageError` for an unknown metric, `DeclarationError` for a `by` that is not above zero.
 
