@@ -15,8 +15,9 @@ setup: .venv/ready
 demo: .venv/ready
 	$(BIN)/lw demo
 
+# Three at once: journeys mostly wait for processes. In order, so that the long ones are not left for last.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .
