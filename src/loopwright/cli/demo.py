@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 def demo(months: int | None, folder: Path | None, *, serve: bool, rows: int | None, story_file: Path | None) -> None:
     """Replay the flights of 2013: learn from three months, then ask, watch, release and learn again until December.
 
-    It takes about five minutes. With --months it stops after the first model and a month of answers.
+    It takes about three minutes. With --months it stops after the first model and a month of answers.
     """
     serve_on = _keep_up if serve else None
     if months is None:
