@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -393,6 +394,20 @@ while True:
     compact(Path(sys.argv[1]))
     print("once", flush=True)
 """
+
+
+def test_a_table_that_is_made_anew_is_told_from_the_one_before(book: Book, tmp_path: Path) -> None:
+    """It has as many commits: readers that remember what a table consists of must not take it for the same."""
+    root, told = tmp_path / journal.FOLDER, list[list[str]]()
+    for _ in range(2):
+        told.append(book.predict(3))
+        book.journal.close()
+        compact(tmp_path, book=book)
+        assert finding.known(tmp_path, told[-1]) == dict.fromkeys(told[-1], LOOP)
+        assert sum(part.rows for part in delta.contents(root, LOOP).parts) == 3
+        shutil.rmtree(delta.folder_of(root, LOOP))
+        assert delta.contents(root, LOOP) == delta.Contents()
+    assert finding.known(tmp_path, [*told[0], *told[1]]) == {}
 
 
 def test_readers_miss_nothing_and_see_nothing_twice_while_it_is_killed_again_and_again(tmp_path: Path) -> None:

@@ -103,8 +103,7 @@ def contents(root: Path, loop: str) -> Contents:
     folder, commit = folder_of(root, loop), newest_commit(root, loop)
     known = _remembered.get(folder)
     if known is None or known[0] != commit:
-        table = opened(root, loop) if commit else None
-        found = Contents()
+        table, found = opened(root, loop), Contents()
         if table is not None:
             found = Contents(
                 parts=tuple(parts(root, loop, table)), columns=tuple(field.name for field in table.schema().fields)
