@@ -57,9 +57,9 @@ def load_module(file: Path) -> ModuleType:
     """Import the file, with its folder on the path as when Python runs it. Raises LoadError naming the line."""
     file = file.resolve()
     if not file.is_file():
-        raise LoadError(f"there is no file {file}", fix="write the path of a Python file: lw run pipeline.py")
+        raise LoadError(f"there is no file {file}", fix="write the path of a Python file, such as loop.py")
     if file.suffix != ".py":
-        raise LoadError(f"{file} is no Python file", fix="write the path of a Python file: lw run pipeline.py")
+        raise LoadError(f"{file} is no Python file", fix="write the path of a Python file, such as loop.py")
     folder, name = _place(file)
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
