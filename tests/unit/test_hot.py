@@ -362,11 +362,12 @@ def test_arms_that_read_rows_otherwise_go_the_plain_way(house: Gatehouse) -> Non
     house.run(story)
 
 
-def test_a_shadow_predicts_the_same_rows_under_the_same_ids_and_is_not_heard(house: Gatehouse) -> None:
+@pytest.mark.parametrize("plainly", [False, True], ids=["hot", "plain"])
+def test_a_shadow_predicts_the_same_rows_under_the_same_ids_and_is_not_heard(house: Gatehouse, plainly: bool) -> None:
     arms(house, Arm(name="champion", version=1, share=1.0), Arm(name="next", version=2, share=0.0, shadow=True))
 
     async def story(house: Gatehouse) -> None:
-        told = [(await house.ask(None)).json["prediction"] for _ in range(10)]
+        told = [(await house.ask(None, plainly=plainly)).json["prediction"] for _ in range(10)]
         assert {(one["arm"], one["value"]) for one in told} == {("champion", 1400.0)}
         for _ in range(2000):
             if house.tally.events["flights", "shadowed"] == 10:
@@ -380,7 +381,24 @@ def test_a_shadow_predicts_the_same_rows_under_the_same_ids_and_is_not_heard(hou
     house.run(story)
 
 
-def test_a_shadow_that_fails_or_cannot_be_loaded_harms_nobody(house: Gatehouse) -> None:
+def test_a_shadow_is_asked_about_all_rows_of_a_large_plain_request(house: Gatehouse) -> None:
+    arms(house, Arm(name="champion", version=1, share=1.0), Arm(name="next", version=2, share=0.0, shadow=True))
+
+    async def story(house: Gatehouse) -> None:
+        told = (await house.ask({"rows": [ROW] * 50, "unit": "anna"}, plainly=True)).json["predictions"]
+        for _ in range(2000):
+            if house.tally.events["flights", "shadowed"] == 50:
+                break
+            await asyncio.sleep(0.001)
+        shadow = [line for line in house.station.lines() if line.get("shadow")]
+        assert [line["id"] for line in shadow] == [one["id"] for one in told]
+        assert {(line["unit"], line["row"]["distance"], line["value"]) for line in shadow} == {("anna", 1400, 2800.0)}
+
+    house.run(story)
+
+
+@pytest.mark.parametrize("plainly", [False, True], ids=["hot", "plain"])
+def test_a_shadow_that_fails_or_cannot_be_loaded_harms_nobody(house: Gatehouse, plainly: bool) -> None:
     house.station.models["flights", 2] = a_model(2, Faulty("raises"))
     house.station.models["flights", 3] = RuntimeError("torn")
     arms(
@@ -391,7 +409,7 @@ def test_a_shadow_that_fails_or_cannot_be_loaded_harms_nobody(house: Gatehouse) 
     )
 
     async def story(house: Gatehouse) -> None:
-        assert (await house.ask({"row": ROW | {"distance": -1}})).status == 200
+        assert (await house.ask({"row": ROW | {"distance": -1}}, plainly=plainly)).status == 200
         for _ in range(2000):
             if house.tally.events["flights", "shadow_failed"]:
                 break

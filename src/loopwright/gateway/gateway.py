@@ -80,6 +80,8 @@ class Gateway:
         self._watched = watched
         self.precomputed = precomputed
         self.failures = failures
+        self.on_answered: Callable[[Served, Sequence[Line]], None] | None = None
+        """Told what was answered where the route has shadows. Must not wait."""
         self.loading = Loading(
             routes=routes,
             load=load,
@@ -207,6 +209,9 @@ class Gateway:
         with stage("journal", self.clock):
             is_written = self._journal.append(loop, ordered)
         self.count(loop, "predictions", len(rows))
+        served = self.loading.awake.get(loop)
+        if self.on_answered is not None and served is not None and served.route.shadows:
+            self.on_answered(served, ordered)
         return list(self._journal.as_told(ordered, is_written=is_written))
 
     def _follow(self, seconds: float, beside: Sequence[Callable[[], None]]) -> None:

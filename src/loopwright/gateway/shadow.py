@@ -15,17 +15,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from loopwright.core.clock import Clock
 from loopwright.core.version import Arm
 from loopwright.errors import StoreError
 from loopwright.gateway.answering import Answered, Asked, lines_of, told_of
 from loopwright.gateway.deadline import milliseconds
+from loopwright.gateway.decode import Problems
 from loopwright.gateway.metrics import Tally
 from loopwright.gateway.model import LoadedModel
+from loopwright.gateway.refused import Refused
+from loopwright.gateway.served import Served
 from loopwright.gateway.typed import Misfit
 from loopwright.gateway.watch import Hung, Watch
 from loopwright.predictions.failures import Failures, Kind
-from loopwright.predictions.journal import Journal
+from loopwright.predictions.journal import Journal, Line
 
 _logger = logging.getLogger(__name__)
 _MOST_WAITING = 4096
@@ -46,6 +51,15 @@ class _Task:
     asked: Asked
 
 
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """Rows that were answered on the plain way, by a door or in a form that the lanes do not take."""
+
+    arm: Arm
+    model: LoadedModel
+    lines: Sequence[Line]
+
+
 class Shadows:
     """Call `start` before the first `offer`."""
 
@@ -57,7 +71,7 @@ class Shadows:
         self._watch = watch
         self._clock = clock
         self._tally = tally
-        self._waiting: deque[_Task] = deque()
+        self._waiting: deque[_Task | _Plain] = deque()
         self._any = threading.Event()
         self._stopped = False
         self._failed: set[str] = set()
@@ -79,11 +93,22 @@ class Shadows:
             return
         for asked in answered.recorded:
             for arm, model in plan.shadows:
-                if len(self._waiting) >= _MOST_WAITING:
-                    self._tally.happened(model.version.loop, "shadow_dropped")
-                else:
-                    self._waiting.append(_Task(arm, model, asked))
+                self._put(_Task(arm, model, asked))
         self._any.set()
+
+    def offer_plain(self, served: Served, lines: Sequence[Line]) -> None:
+        """The same, of lines as they were recorded. Never waits."""
+        for arm in served.route.shadows:
+            if (model := served.models.get(arm.version)) is not None:
+                for first in range(0, len(lines), _MOST_ROWS):
+                    self._put(_Plain(arm, model, lines[first : first + _MOST_ROWS]))
+        self._any.set()
+
+    def _put(self, task: _Task | _Plain) -> None:
+        if len(self._waiting) >= _MOST_WAITING:
+            self._tally.happened(task.model.version.loop, "shadow_dropped")
+        else:
+            self._waiting.append(task)
 
     def _follow(self) -> None:
         with suppress(OSError, AttributeError):  # where threads have no priority of their own
@@ -92,21 +117,58 @@ class Shadows:
             self._any.wait()
             self._any.clear()
             while self._waiting and not self._stopped:
-                begun = self._clock.monotonic()
-                self._run(self._take())
+                begun, task = self._clock.monotonic(), self._waiting.popleft()
+                self._run_plain(task) if isinstance(task, _Plain) else self._run(self._take(task))
                 self._clock.sleep(max(_REST_SECONDS, _REST * (self._clock.monotonic() - begun)))
 
-    def _take(self) -> list[_Task]:
-        """The oldest, as far as they are for one model and make a small batch."""
-        found = [self._waiting.popleft()]
-        rows = len(found[0].asked.read.rows)
+    def _take(self, oldest: _Task) -> list[_Task]:
+        """With those after it, as far as they are for one model and make a small batch."""
+        found, rows = [oldest], len(oldest.asked.read.rows)
         while self._waiting:
             after = self._waiting[0]
-            rows += len(after.asked.read.rows)
-            if after.model is not found[0].model or rows > _MOST_ROWS:
+            if isinstance(after, _Plain):
                 break
-            found.append(self._waiting.popleft())
+            rows += len(after.asked.read.rows)
+            if after.model is not oldest.model or rows > _MOST_ROWS:
+                break
+            self._waiting.popleft()
+            found.append(after)
         return found
+
+    def _run_plain(self, task: _Plain) -> None:
+        """As `_run`, all rows or none."""
+        try:
+            self._predict_plain(task)
+        except (StoreError, Refused, Hung, Misfit, ValueError, RuntimeError, AttributeError) as error:
+            self._note_failed(task.model, 1, error)
+            if self._failures is not None and not isinstance(error, StoreError):
+                kind: Kind = "timeout" if isinstance(error, Hung) else "error"
+                first = task.lines[0]
+                about: Any = {"rows": len(task.lines), "unit": first.unit, "route": first.route}
+                reason = type(error).__name__
+                self._failures.note(task.model.version, task.arm, first.id.partition(".")[0], kind, reason, **about)
+
+    def _predict_plain(self, task: _Plain) -> None:
+        model, lines, version = task.model, task.lines, task.model.version
+        decoded = model.decoder.decode([line.row for line in lines], range(len(lines)))
+        if isinstance(decoded, Problems):
+            raise Misfit("it takes other rows")
+        begun = self._clock.monotonic()
+        predicted = self._watch.run(model, decoded.feed, len(lines), _SECONDS)
+        latency_ms = milliseconds(begun, self._clock.monotonic())
+        told = told_of(model, predicted, len(lines))
+        about = {"at": self._clock.now(), "version": version.number, "digest": version.digest, "arm": task.arm.name}
+        found = [
+            msgspec.structs.replace(
+                line, **about, label=said[0], probabilities=said[1], value=said[2], latency_ms=latency_ms, shadow=True
+            )
+            for line, said in zip(lines, told, strict=True)
+            if said is not None
+        ]
+        if len(found) < len(lines):
+            raise ValueError("it gave no number for a row")
+        self._journal.append(version.loop, found)
+        self._tally.happened(version.loop, "shadowed", len(found))
 
     def _run(self, tasks: Sequence[_Task]) -> None:
         """Whatever a shadow does wrong is counted, and told in the log the first time. Of a batch that fails each is
