@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from loopwright.core.access import Scope
 from loopwright.core.version import Arm, Route
 from loopwright.gateway.guard import Guard
 from loopwright.gateway.lanes import Patience
-from loopwright.predictions import journal
+from loopwright.predictions import journal, reading
 from loopwright.serve.hot import Sockets
 from loopwright.testing import HandClock
 from loopwright.transform.predictor import Predictions
@@ -369,7 +370,7 @@ def test_a_shadow_predicts_the_same_rows_under_the_same_ids_and_is_not_heard(hou
     async def story(house: Gatehouse) -> None:
         told = [(await house.ask(None, plainly=plainly)).json["prediction"] for _ in range(10)]
         assert {(one["arm"], one["value"]) for one in told} == {("champion", 1400.0)}
-        for _ in range(2000):
+        for _ in range(20_000):  # a shadow has no hurry
             if house.tally.events["flights", "shadowed"] == 10:
                 break
             await asyncio.sleep(0.001)
@@ -386,13 +387,46 @@ def test_a_shadow_is_asked_about_all_rows_of_a_large_plain_request(house: Gateho
 
     async def story(house: Gatehouse) -> None:
         told = (await house.ask({"rows": [ROW] * 50, "unit": "anna"}, plainly=True)).json["predictions"]
-        for _ in range(2000):
+        for _ in range(20_000):  # a shadow has no hurry
             if house.tally.events["flights", "shadowed"] == 50:
                 break
             await asyncio.sleep(0.001)
         shadow = [line for line in house.station.lines() if line.get("shadow")]
         assert [line["id"] for line in shadow] == [one["id"] for one in told]
         assert {(line["unit"], line["row"]["distance"], line["value"]) for line in shadow} == {("anna", 1400, 2800.0)}
+
+    house.run(story)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["well", "broken"])
+def test_a_shadow_is_asked_about_rows_that_came_as_arrow(house: Gatehouse, broken: bool) -> None:
+    import pyarrow as pa
+
+    if broken:
+        house.station.models["flights", 2] = a_model(2, Faulty("raises"))
+    arms(house, Arm(name="champion", version=1, share=1.0), Arm(name="next", version=2, share=0.0, shadow=True))
+    rows = {
+        "carrier": ["UA", "B6"],
+        "distance": [1400, -1 if broken else 10],
+        "departure": [datetime(2013, 1, 1, 5, tzinfo=UTC)] * 2,
+    }
+
+    async def story(house: Gatehouse) -> None:
+        batch = pa.RecordBatch.from_pydict(rows)
+        told = house.station.gateway.predict_columns("flights", batch, "anna")
+        assert told.num_rows == 2
+        for _ in range(20_000):  # a shadow has no hurry
+            if house.tally.events["flights", "shadow_failed" if broken else "shadowed"]:
+                break
+            await asyncio.sleep(0.001)
+        found = [line for line in reading.stream(house.station.workspace, "flights", shadows=True) if line is not None]
+        shadow = sorted((line for line in found if line.shadow), key=lambda line: line.id)
+        heard = sorted(line.id for line in found if not line.shadow)
+        assert len(heard) == 2
+        assert [(line.version, line.unit, line.value) for line in shadow] == (
+            [] if broken else [(2, "anna", 2800.0), (2, "anna", 20.0)]
+        )
+        assert broken or [line.id for line in shadow] == heard
 
     house.run(story)
 
@@ -410,7 +444,7 @@ def test_a_shadow_that_fails_or_cannot_be_loaded_harms_nobody(house: Gatehouse, 
 
     async def story(house: Gatehouse) -> None:
         assert (await house.ask({"row": ROW | {"distance": -1}}, plainly=plainly)).status == 200
-        for _ in range(2000):
+        for _ in range(20_000):  # a shadow has no hurry
             if house.tally.events["flights", "shadow_failed"]:
                 break
             await asyncio.sleep(0.001)

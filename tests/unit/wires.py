@@ -92,7 +92,7 @@ class Gatehouse:
         self.shadows = Shadows(
             journal=journal, watch=self.watch, clock=SystemClock(), tally=self.tally, failures=gateway.failures
         )
-        gateway.on_answered = self.shadows.offer_plain
+        gateway.shadows = self.shadows
         answering = Answering(gateway=gateway, journal=journal, watch=self.watch, clock=clock, tally=self.tally)
         self.lanes = Lanes(answering, patience=patience, clock=clock, tally=self.tally, after=self.shadows.offer)
         self.hub = Hub(

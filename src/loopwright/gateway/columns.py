@@ -105,6 +105,7 @@ def facts(
         digest=version.digest,
         arm=arm.name,
         unit=unit,
+        shadow=arm.shadow,
         latency_ms=latency_ms,
         route=route,
     )

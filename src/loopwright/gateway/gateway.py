@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from loopwright.core.clock import Clock
 from loopwright.core.stores import Routes
@@ -29,6 +29,7 @@ from loopwright.gateway.precomputed import Precomputed
 from loopwright.gateway.refused import NO_NUMBER, Refused, late, no_number, too_slow, unfit
 from loopwright.gateway.served import Served, State
 from loopwright.gateway.watch import Hung, Watch
+from loopwright.predictions.columnar import Facts
 from loopwright.predictions.failures import Failures, Kind
 from loopwright.predictions.journal import Journal, Line
 
@@ -46,6 +47,15 @@ class Part:
     numbers: Sequence[int]
     route: int | None
     """The revision that chose the arm; None where a batch answered before."""
+
+
+class Unheard(Protocol):
+    """What scores the same rows for the shadows of a route. Never waits."""
+
+    def offer_plain(self, served: Served, lines: Sequence[Line]) -> None: ...
+    def offer_columns(self, served: Served, facts: Facts, rows: Any) -> None:
+        """Of Arrow rows, which have all of this in common."""
+        ...
 
 
 class Gateway:
@@ -80,8 +90,8 @@ class Gateway:
         self._watched = watched
         self.precomputed = precomputed
         self.failures = failures
-        self.on_answered: Callable[[Served, Sequence[Line]], None] | None = None
-        """Told what was answered where the route has shadows. Must not wait."""
+        self.shadows: Unheard | None = None
+        """Told what was answered here where the route has shadows."""
         self.loading = Loading(
             routes=routes,
             load=load,
@@ -149,6 +159,8 @@ class Gateway:
         with stage("journal", self.clock):
             is_written = self._journal.append_table(loop, ulid, answered.recorded(kept))
         self.count(loop, "predictions", rows.num_rows)
+        if self.shadows is not None and served.route.shadows:
+            self.shadows.offer_columns(served, facts, rows)
         return answered.told(is_recorded=is_written and self._journal.takes(ulid))
 
     def model(self, loop: str, version: int | None = None) -> LoadedModel:
@@ -210,8 +222,8 @@ class Gateway:
             is_written = self._journal.append(loop, ordered)
         self.count(loop, "predictions", len(rows))
         served = self.loading.awake.get(loop)
-        if self.on_answered is not None and served is not None and served.route.shadows:
-            self.on_answered(served, ordered)
+        if self.shadows is not None and served is not None and served.route.shadows:
+            self.shadows.offer_plain(served, ordered)
         return list(self._journal.as_told(ordered, is_written=is_written))
 
     def _follow(self, seconds: float, beside: Sequence[Callable[[], None]]) -> None:

@@ -29,6 +29,7 @@ from loopwright.gateway.refused import Refused
 from loopwright.gateway.served import Served
 from loopwright.gateway.typed import Misfit
 from loopwright.gateway.watch import Hung, Watch
+from loopwright.predictions.columnar import Facts
 from loopwright.predictions.failures import Failures, Kind
 from loopwright.predictions.journal import Journal, Line
 
@@ -59,6 +60,32 @@ class _Plain:
     model: LoadedModel
     lines: Sequence[Line]
 
+    @property
+    def ulid(self) -> str:
+        return self.lines[0].id.partition(".")[0]
+
+    @property
+    def in_common(self) -> dict[str, Any]:
+        return {"rows": len(self.lines), "unit": self.lines[0].unit, "route": self.lines[0].route}
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Arrow rows that were answered."""
+
+    arm: Arm
+    model: LoadedModel
+    facts: Facts
+    rows: Any
+
+    @property
+    def ulid(self) -> str:
+        return self.facts.ulid
+
+    @property
+    def in_common(self) -> dict[str, Any]:
+        return {"rows": self.rows.num_rows, "unit": self.facts.unit, "route": self.facts.route}
+
 
 class Shadows:
     """Call `start` before the first `offer`."""
@@ -71,7 +98,7 @@ class Shadows:
         self._watch = watch
         self._clock = clock
         self._tally = tally
-        self._waiting: deque[_Task | _Plain] = deque()
+        self._waiting: deque[_Task | _Plain | _Columns] = deque()
         self._any = threading.Event()
         self._stopped = False
         self._failed: set[str] = set()
@@ -104,7 +131,14 @@ class Shadows:
                     self._put(_Plain(arm, model, lines[first : first + _MOST_ROWS]))
         self._any.set()
 
-    def _put(self, task: _Task | _Plain) -> None:
+    def offer_columns(self, served: Served, facts: Facts, rows: Any) -> None:
+        """The same, of Arrow rows, all at once."""
+        for arm in served.route.shadows:
+            if (model := served.models.get(arm.version)) is not None:
+                self._put(_Columns(arm, model, facts, rows))
+        self._any.set()
+
+    def _put(self, task: _Task | _Plain | _Columns) -> None:
         if len(self._waiting) >= _MOST_WAITING:
             self._tally.happened(task.model.version.loop, "shadow_dropped")
         else:
@@ -118,7 +152,7 @@ class Shadows:
             self._any.clear()
             while self._waiting and not self._stopped:
                 begun, task = self._clock.monotonic(), self._waiting.popleft()
-                self._run_plain(task) if isinstance(task, _Plain) else self._run(self._take(task))
+                self._run(self._take(task)) if isinstance(task, _Task) else self._run_whole(task)
                 self._clock.sleep(max(_REST_SECONDS, _REST * (self._clock.monotonic() - begun)))
 
     def _take(self, oldest: _Task) -> list[_Task]:
@@ -126,7 +160,7 @@ class Shadows:
         found, rows = [oldest], len(oldest.asked.read.rows)
         while self._waiting:
             after = self._waiting[0]
-            if isinstance(after, _Plain):
+            if not isinstance(after, _Task):
                 break
             rows += len(after.asked.read.rows)
             if after.model is not oldest.model or rows > _MOST_ROWS:
@@ -135,18 +169,17 @@ class Shadows:
             found.append(after)
         return found
 
-    def _run_plain(self, task: _Plain) -> None:
+    def _run_whole(self, task: _Plain | _Columns) -> None:
         """As `_run`, all rows or none."""
         try:
-            self._predict_plain(task)
+            self._predict_plain(task) if isinstance(task, _Plain) else self._predict_columns(task)
         except (StoreError, Refused, Hung, Misfit, ValueError, RuntimeError, AttributeError) as error:
             self._note_failed(task.model, 1, error)
             if self._failures is not None and not isinstance(error, StoreError):
                 kind: Kind = "timeout" if isinstance(error, Hung) else "error"
-                first = task.lines[0]
-                about: Any = {"rows": len(task.lines), "unit": first.unit, "route": first.route}
-                reason = type(error).__name__
-                self._failures.note(task.model.version, task.arm, first.id.partition(".")[0], kind, reason, **about)
+                self._failures.note(
+                    task.model.version, task.arm, task.ulid, kind, type(error).__name__, **task.in_common
+                )
 
     def _predict_plain(self, task: _Plain) -> None:
         model, lines, version = task.model, task.lines, task.model.version
@@ -188,6 +221,22 @@ class Shadows:
                 return
             self._note_failed(model, 1, error)
             self._write_down(tasks, "error", type(error).__name__)
+
+    def _predict_columns(self, task: _Columns) -> None:
+        from loopwright.gateway import columns  # Arrow at use
+
+        model, version, count = task.model, task.model.version, task.rows.num_rows
+        feed, kept = columns.taken(model.decoder, task.rows)
+        begun = self._clock.monotonic()
+        predicted = self._watch.run(model, feed, count, _SECONDS)
+        latency_ms = milliseconds(begun, self._clock.monotonic())
+        if None in told_of(model, predicted, count):
+            raise ValueError("it gave no number for a row")
+        about: Any = {"unit": task.facts.unit, "latency_ms": latency_ms, "route": task.facts.route}
+        made = columns.facts(task.facts.ulid, self._clock.now(), version, task.arm, **about)
+        answered = columns.Answered.of(made, predicted, model.predictor.classes)
+        self._journal.append_table(version.loop, made.ulid, answered.recorded(kept))
+        self._tally.happened(version.loop, "shadowed", count)
 
     def _note_failed(self, model: LoadedModel, count: int, error: Exception) -> None:
         self._tally.happened(model.version.loop, "shadow_failed", count)

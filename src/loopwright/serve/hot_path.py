@@ -55,7 +55,7 @@ class HotPath:
         self._sockets = bounds.sockets
         self._watch = watch
         self._shadows = Shadows(journal=journal, watch=self._watch, clock=clock, tally=tally, failures=gateway.failures)
-        gateway.on_answered = self._shadows.offer_plain
+        gateway.shadows = self._shadows
         answering = Answering(gateway=gateway, journal=journal, watch=self._watch, clock=clock, tally=tally)
         gateway.loading.on_rest = answering.forget
         self.lanes = Lanes(answering, patience=patience, clock=clock, tally=tally, after=self._shadows.offer)
