@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -69,6 +69,13 @@ def flights(count: int, seed: int) -> pl.DataFrame:
             "wind": [None if one < 0 else float(one) for one in chance.normal(10, 8, count)],
         }
     )
+
+
+def command_of(process: str) -> bytes:
+    """Nothing of one that is just going."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ class Project:
         parent = Path(f"/proc/{self.process.pid}")
         line = (parent / "cmdline").read_bytes()
         found = (parent / "task" / str(self.process.pid) / "children").read_text().split()
-        return [int(one) for one in found if Path(f"/proc/{one}/cmdline").read_bytes() == line]
+        return [int(one) for one in found if command_of(one) == line]
 
     def kill(self) -> None:
         """All of it at once, so that nobody is left to mend or finish anything."""
