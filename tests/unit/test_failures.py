@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.serving import ROW, Multiplier, Station, a_model
+from tests.unit.serving import ROW, SCHEMA, Multiplier, Station, a_model
 from tests.unit.test_hot import arms
 from tests.unit.wires import Gatehouse
 
@@ -67,6 +67,42 @@ def test_a_request_that_a_model_fails_is_written_down_once(
     assert "1400" not in found.reason
     with pytest.raises(PredictionNotFound, match="flights v3 failed this request as champion"):
         finding.find(house.station.workspace, found.id)
+
+
+@WAYS
+@pytest.mark.parametrize(("predictor", "kind"), [(Broken(), "error"), (Multiplier(np.nan), "invalid")], ids=["e", "i"])
+def test_what_a_shadow_fails_is_written_down_alike(house: Gatehouse, predictor: Any, kind: str, plainly: bool) -> None:
+    house.station.promote(1)
+    house.station.models["flights", 2] = a_model(2, predictor)
+    arms(house, Arm(name="champion", version=1, share=1.0), Arm(name="next", version=2, share=0.0, shadow=True))
+
+    async def story(house: Gatehouse) -> None:
+        assert (await house.ask({"rows": [ROW, ROW], "unit": "me"}, plainly=plainly)).status == 200
+        for _ in range(20_000):  # a shadow has no hurry
+            if house.tally.events["flights", "shadow_failed"]:
+                break
+            await asyncio.sleep(0.001)
+
+    house.run(story)
+    (found,) = written(house.station.workspace)
+    assert (found.kind, found.version, found.arm, found.unit, found.rows) == (kind, 2, "next", "me", 2)
+    assert found.shadow
+
+
+@WAYS
+def test_a_shadow_that_takes_other_rows_is_not_asked_and_fails_nothing(house: Gatehouse, plainly: bool) -> None:
+    other = type(SCHEMA)(columns=SCHEMA.columns[:2], key=SCHEMA.key, time=SCHEMA.time)
+    house.station.promote(1)
+    house.station.models["flights", 2] = a_model(2, Broken(), schema=other)
+    arms(house, Arm(name="champion", version=1, share=1.0), Arm(name="next", version=2, share=0.0, shadow=True))
+
+    async def story(house: Gatehouse) -> None:
+        assert (await house.ask({"row": ROW}, plainly=plainly)).status == 200
+        await asyncio.sleep(0.2)
+
+    house.run(story)
+    assert written(house.station.workspace) == []
+    assert house.tally.events["flights", "shadow_failed"] == 0
 
 
 @WAYS

@@ -139,8 +139,7 @@ class Plan:
         self.is_even = all(model.typed.shape == first.shape for model in self.models)
         """Whether all arms read rows alike, so that one can be read before its arm is known."""
         self.sole = (self.arms[0], self.models[0]) if len(self.arms) == 1 else None
-        shadows = [(arm, served.models.get(arm.version)) for arm in served.route.shadows]
-        self.shadows = [(arm, model) for arm, model in shadows if model is not None and model.typed.takes(first)]
+        self.shadows = served.shadows
         self.is_slow = max(model.row_seconds for model in self.models) > FAST_SECONDS
         """Whether it must not run in the thread of the event loop."""
         self._decoders: dict[str, Any] = {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from loopwright.core.version import Route
+from loopwright.core.version import Arm, Route
 from loopwright.gateway.model import LoadedModel, Predicted
 from loopwright.gateway.refused import Refused
 
@@ -33,6 +33,13 @@ class Served:
         """Of the arm called so; without one, of the biggest."""
         arm = max(self.route.answering, key=lambda arm: (arm.version == self.route.champion, arm.share))
         return self.models[arm.version]
+
+    @property
+    def shadows(self) -> list[tuple[Arm, LoadedModel]]:
+        """Those of the route that take the rows its first arm takes; others are not asked."""
+        first = self.models[self.route.answering[0].version].typed
+        there = [(arm, self.models.get(arm.version)) for arm in self.route.shadows]
+        return [(arm, model) for arm, model in there if model is not None and model.typed.takes(first)]
 
     @property
     def has_older(self) -> bool:

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +22,10 @@ from loopwright.core.version import Arm
 from loopwright.errors import StoreError
 from loopwright.gateway.answering import Answered, Asked, lines_of, told_of
 from loopwright.gateway.deadline import milliseconds
-from loopwright.gateway.decode import Problems
+from loopwright.gateway.decode import Array, Problems
 from loopwright.gateway.metrics import Tally
-from loopwright.gateway.model import LoadedModel
-from loopwright.gateway.refused import Refused
+from loopwright.gateway.model import LoadedModel, Predicted, has_shape
+from loopwright.gateway.refused import NO_NUMBER, Refused, no_number
 from loopwright.gateway.served import Served
 from loopwright.gateway.typed import Misfit
 from loopwright.gateway.watch import Hung, Watch
@@ -125,17 +125,15 @@ class Shadows:
 
     def offer_plain(self, served: Served, lines: Sequence[Line]) -> None:
         """The same, of lines as they were recorded. Never waits."""
-        for arm in served.route.shadows:
-            if (model := served.models.get(arm.version)) is not None:
-                for first in range(0, len(lines), _MOST_ROWS):
-                    self._put(_Plain(arm, model, lines[first : first + _MOST_ROWS]))
+        for arm, model in served.shadows:
+            for first in range(0, len(lines), _MOST_ROWS):
+                self._put(_Plain(arm, model, lines[first : first + _MOST_ROWS]))
         self._any.set()
 
     def offer_columns(self, served: Served, facts: Facts, rows: Any) -> None:
         """The same, of Arrow rows, all at once."""
-        for arm in served.route.shadows:
-            if (model := served.models.get(arm.version)) is not None:
-                self._put(_Columns(arm, model, facts, rows))
+        for arm, model in served.shadows:
+            self._put(_Columns(arm, model, facts, rows))
         self._any.set()
 
     def _put(self, task: _Task | _Plain | _Columns) -> None:
@@ -176,32 +174,50 @@ class Shadows:
         except (StoreError, Refused, Hung, Misfit, ValueError, RuntimeError, AttributeError) as error:
             self._note_failed(task.model, 1, error)
             if self._failures is not None and not isinstance(error, StoreError):
-                kind: Kind = "timeout" if isinstance(error, Hung) else "error"
-                self._failures.note(
-                    task.model.version, task.arm, task.ulid, kind, type(error).__name__, **task.in_common
-                )
+                reason = error.what if isinstance(error, Refused) else type(error).__name__
+                self._failures.note(task.model.version, task.arm, task.ulid, _kind(error), reason, **task.in_common)
 
     def _predict_plain(self, task: _Plain) -> None:
-        model, lines, version = task.model, task.lines, task.model.version
-        decoded = model.decoder.decode([line.row for line in lines], range(len(lines)))
+        lines, version = task.lines, task.model.version
+        decoded = task.model.decoder.decode([line.row for line in lines], range(len(lines)))
         if isinstance(decoded, Problems):
             raise Misfit("it takes other rows")
-        begun = self._clock.monotonic()
-        predicted = self._watch.run(model, decoded.feed, len(lines), _SECONDS)
-        latency_ms = milliseconds(begun, self._clock.monotonic())
-        told = told_of(model, predicted, len(lines))
-        about = {"at": self._clock.now(), "version": version.number, "digest": version.digest, "arm": task.arm.name}
+        predicted, latency_ms = self._predicted(task.model, decoded.feed, len(lines))
+        nothing: dict[str, Any] = dict.fromkeys(("label", "probabilities", "value"))
+        about: dict[str, Any] = {
+            "at": self._clock.now(),
+            "version": version.number,
+            "digest": version.digest,
+            "arm": task.arm.name,
+        }
+        about |= {"latency_ms": latency_ms, "shadow": True}
         found = [
-            msgspec.structs.replace(
-                line, **about, label=said[0], probabilities=said[1], value=said[2], latency_ms=latency_ms, shadow=True
-            )
-            for line, said in zip(lines, told, strict=True)
-            if said is not None
+            msgspec.structs.replace(line, **about, **(nothing | dict(predicted.take(row))))
+            for row, line in enumerate(lines)
         ]
-        if len(found) < len(lines):
-            raise ValueError("it gave no number for a row")
         self._journal.append(version.loop, found)
         self._tally.happened(version.loop, "shadowed", len(found))
+
+    def _predict_columns(self, task: _Columns) -> None:
+        from loopwright.gateway import columns  # Arrow at use
+
+        model, version, count = task.model, task.model.version, task.rows.num_rows
+        feed, kept = columns.taken(model.decoder, task.rows)
+        predicted, latency_ms = self._predicted(model, feed, count)
+        about: Any = {"unit": task.facts.unit, "latency_ms": latency_ms, "route": task.facts.route}
+        made = columns.facts(task.ulid, self._clock.now(), version, task.arm, **about)
+        answered = columns.Answered.of(made, predicted, model.predictor.classes)
+        self._journal.append_table(version.loop, made.ulid, answered.recorded(kept))
+        self._tally.happened(version.loop, "shadowed", count)
+
+    def _predicted(self, model: LoadedModel, feed: Mapping[str, Array], count: int) -> tuple[Predicted, float]:
+        """And in how many milliseconds. Raises `Hung`, and `Refused` for what is no number."""
+        begun = self._clock.monotonic()
+        predicted = self._watch.run(model, feed, count, _SECONDS)
+        latency_ms = milliseconds(begun, self._clock.monotonic())
+        if not has_shape(predicted, count, len(model.predictor.classes)) or not predicted.is_finite:
+            raise no_number(model.version.name)
+        return predicted, latency_ms
 
     def _run(self, tasks: Sequence[_Task]) -> None:
         """Whatever a shadow does wrong is counted, and told in the log the first time. Of a batch that fails each is
@@ -221,22 +237,6 @@ class Shadows:
                 return
             self._note_failed(model, 1, error)
             self._write_down(tasks, "error", type(error).__name__)
-
-    def _predict_columns(self, task: _Columns) -> None:
-        from loopwright.gateway import columns  # Arrow at use
-
-        model, version, count = task.model, task.model.version, task.rows.num_rows
-        feed, kept = columns.taken(model.decoder, task.rows)
-        begun = self._clock.monotonic()
-        predicted = self._watch.run(model, feed, count, _SECONDS)
-        latency_ms = milliseconds(begun, self._clock.monotonic())
-        if None in told_of(model, predicted, count):
-            raise ValueError("it gave no number for a row")
-        about: Any = {"unit": task.facts.unit, "latency_ms": latency_ms, "route": task.facts.route}
-        made = columns.facts(task.facts.ulid, self._clock.now(), version, task.arm, **about)
-        answered = columns.Answered.of(made, predicted, model.predictor.classes)
-        self._journal.append_table(version.loop, made.ulid, answered.recorded(kept))
-        self._tally.happened(version.loop, "shadowed", count)
 
     def _note_failed(self, model: LoadedModel, count: int, error: Exception) -> None:
         self._tally.happened(model.version.loop, "shadow_failed", count)
@@ -271,3 +271,9 @@ class Shadows:
 
     def _times(self, tasks: Sequence[_Task]) -> Sequence[tuple[int, ...]]:
         return [time for task in tasks for time in task.asked.times]
+
+
+def _kind(error: Exception) -> Kind:
+    if isinstance(error, Hung):
+        return "timeout"
+    return "invalid" if isinstance(error, Refused) and error.status == NO_NUMBER else "error"
