@@ -376,7 +376,8 @@ def test_a_shadow_predicts_the_same_rows_under_the_same_ids_and_is_not_heard(hou
             await asyncio.sleep(0.001)
         lines = house.station.lines()
         heard, shadow = ([line for line in lines if bool(line.get("shadow")) is is_so] for is_so in (False, True))
-        assert [line["id"] for line in shadow] == [line["id"] for line in heard] == [one["id"] for one in told]
+        ids = sorted(one["id"] for one in told)  # on the plain way more than one thread writes
+        assert sorted(line["id"] for line in shadow) == sorted(line["id"] for line in heard) == ids
         assert {(line["arm"], line["version"], line["value"]) for line in shadow} == {("next", 2, 2800.0)}
 
     house.run(story)

@@ -172,10 +172,10 @@ class Shadows:
         try:
             self._predict_plain(task) if isinstance(task, _Plain) else self._predict_columns(task)
         except (StoreError, Refused, Hung, Misfit, ValueError, RuntimeError, AttributeError) as error:
-            self._note_failed(task.model, 1, error)
             if self._failures is not None and not isinstance(error, StoreError):
                 reason = error.what if isinstance(error, Refused) else type(error).__name__
                 self._failures.note(task.model.version, task.arm, task.ulid, _kind(error), reason, **task.in_common)
+            self._note_failed(task.model, 1, error)
 
     def _predict_plain(self, task: _Plain) -> None:
         lines, version = task.lines, task.model.version
@@ -220,23 +220,25 @@ class Shadows:
         return predicted, latency_ms
 
     def _run(self, tasks: Sequence[_Task]) -> None:
-        """Whatever a shadow does wrong is counted, and told in the log the first time. Of a batch that fails each is
-        tried alone: what one request brings must not be held against the model at another."""
+        """Whatever a shadow does wrong is written down, then counted, and told in the log the first time.
+
+        Of a batch that fails each is tried alone: what one request brings is not held against the model at another.
+        """
         model = tasks[0].model
         try:
             self._predict(model, tasks)
         except StoreError as error:
             self._note_failed(model, len(tasks), error)
         except Hung as error:
-            self._note_failed(model, len(tasks), error)
             self._write_down(tasks, "timeout", "it took longer than it may, and was stopped")
+            self._note_failed(model, len(tasks), error)
         except (Misfit, ValueError, RuntimeError, AttributeError) as error:
             if len(tasks) > 1:
                 for task in tasks:
                     self._run([task])
                 return
-            self._note_failed(model, 1, error)
             self._write_down(tasks, "error", type(error).__name__)
+            self._note_failed(model, 1, error)
 
     def _note_failed(self, model: LoadedModel, count: int, error: Exception) -> None:
         self._tally.happened(model.version.loop, "shadow_failed", count)
@@ -261,8 +263,8 @@ class Shadows:
             mine = told[place : place + len(task.asked.read.rows)]
             place += len(mine)
             if None in mine:
-                self._tally.happened(model.version.loop, "shadow_failed")
                 self._write_down([task], "invalid", "it gave no number for a row")
+                self._tally.happened(model.version.loop, "shadow_failed")
             else:
                 lines += lines_of(task.asked, task.arm, model, mine, self._clock.now(), latency_ms)
         if lines:
