@@ -360,6 +360,16 @@ def test_a_clock_that_was_a_year_ahead_loses_no_window_and_doubles_none(world: W
     assert world.newest("operation", "requests").number == 70
 
 
+def test_what_was_asked_after_a_clock_was_set_back_is_looked_at_though_its_ids_are_ahead(world: World) -> None:
+    world.clock.jump(2 * DAY.total_seconds())
+    world.ask(world.flights(1))
+    world.clock.jump(-2 * DAY.total_seconds())
+    world.ask(world.flights(70))
+    world.clock.advance(DAY.total_seconds())
+    world.monitors.reconcile()
+    assert [one.number for one in world.found("operation", "requests", window=FIRST)] == [70]
+
+
 def test_a_clock_set_back_by_an_hour_changes_nothing(world: World) -> None:
     world.ask(world.flights(100))
     world.pass_days()

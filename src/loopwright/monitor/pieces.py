@@ -77,8 +77,13 @@ def _is_wanted(seen: Glance, window: Window) -> bool:
 
 
 def _may_hold(file: Path, window: Window) -> bool:
-    """Lines of a file are of no moment before it was opened, but for a clock that was set back by little."""
-    return moment_of(file.stem) - timedelta(hours=1) < window.until
+    """Lines of a file are of no moment before it was opened, but for a clock that was set back: names go on all the
+    same, and the last line tells of it."""
+    until = window.until + timedelta(hours=1)
+    if moment_of(file.stem) < until:
+        return True
+    last = _last_moment(file)
+    return last is not None and last < until
 
 
 def _of_columns(root: Path, loop: str, window: Window, read: set[str]) -> Iterator[pa.Table]:
@@ -154,45 +159,43 @@ def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array | None:
 
 
 def first_moment(workspace: Path, loop: str, since: datetime | None = None) -> datetime | None:
-    """About when the first prediction was made, at `since` or later: by days and by the names of files alone, so it is
-    at most a day, or the age of an open file, too early. None where nothing was predicted since."""
+    """About when the first prediction was made, at `since` or later: by days, and by the names and last lines of files,
+    so it is at most a day, or the age of an open file, too early. None where nothing was predicted since."""
     root = workspace / journal.FOLDER
-    found = [*_opened(root, loop, since), *_days(root, loop, since)]
-    return min(found, default=None)
+    spans = [*_opened(root, loop), *_days(root, loop)]
+    if since is None:
+        return min((began for began, _ in spans), default=None)
+    return min((max(began, since) for began, ended in spans if ended >= since), default=None)
 
 
-def _opened(root: Path, loop: str, since: datetime | None) -> Iterator[datetime]:
-    for file in (*journal.files(root, loop), *journal.column_files(root, loop)):
+def _opened(root: Path, loop: str) -> Iterator[tuple[datetime, datetime]]:
+    """When the predictions of each file of the journal began and ended, about."""
+    for file in journal.files(root, loop):
         began = moment_of(file.stem)
-        if since is None or began >= since:
-            yield began
-        elif _has_later(file, since):
-            yield since
-
-
-def _has_later(file: Path, since: datetime) -> bool:
-    """Whether its last line is of a later moment."""
-    if file.suffix == journal.COLUMNS_SUFFIX:
+        ended = _last_moment(file) or began
+        yield min(began, ended), ended
+    for file in journal.column_files(root, loop):
         with suppress(FileNotFoundError):
-            return any(found is not None and found[0].at >= since for found in columnar.batches(file))
-        return False
-    glance = msgspec.json.Decoder(Glance)
-    for text in journal.last_lines(file, 1):
+            moments = [found[0].at for found in columnar.batches(file) if found is not None]
+            if moments:
+                yield min(moments), max(moments)
+
+
+def _last_moment(file: Path) -> datetime | None:
+    """Of a file of lines, as its last whole one says; None where none can be read."""
+    for text in reversed(journal.last_lines(file, 2)):
         with suppress(msgspec.MsgspecError):
-            return glance.decode(text).at >= since
-    return False
+            return msgspec.json.decode(text, type=Glance).at
+    return None
 
 
-def _days(root: Path, loop: str, since: datetime | None) -> Iterator[datetime]:
-    """Of the table, by the ids of each of its files."""
+def _days(root: Path, loop: str) -> Iterator[tuple[datetime, datetime]]:
+    """The same of each file of the table, by its ids; where a clock was set back they run ahead of its day."""
     for part in delta.contents(root, loop).parts:
         day = datetime.fromisoformat(f"{part.day}T00:00:00+00:00")
-        began = moment_of(part.least[:26]) if part.least else day
-        ended = moment_of(part.most[:26]) if part.most else day + timedelta(days=1)
-        if since is None or began >= since:
-            yield began
-        elif ended >= since:
-            yield since
+        over = day + timedelta(days=1)
+        began, ended = (moment_of(one[:26]) if one else None for one in (part.least, part.most))
+        yield day if began is None or began >= over else began, ended or over
 
 
 def kinds_of(contract: Callable[[int], Schema | None]) -> Kinds:

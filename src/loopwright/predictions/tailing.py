@@ -2,7 +2,8 @@
 
 What was read is a plain value, `Places`: how far each file that may grow was read, and which ones are over. Of those
 that were over long ago only two marks are kept: the greatest of their names, and the last moment one was written to. A
-file that nobody knows and whose name is not greater is over too, unless it was written to since.
+file that nobody knows and whose name is not greater is over too, unless it was written to since, or was not there when
+the same reader listed the folder before: it is new then, whatever a clock that was set back made of its name and time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from loopwright.predictions.writing import ASIDE
 
 _BLOCK_BYTES = 1 << 20
 _TAIL_BYTES = 1 << 16
+_MARKS = 8
+"""Of so many cursors it is remembered which files are old."""
 _SURE_SECONDS = 1.0
 """A folder whose time has stood for so long has not changed since: file systems tell times in steps of milliseconds."""
 
@@ -81,7 +84,8 @@ class Tail:
         self._settle_ns = int(settle_seconds * 1e9)
         self._seen: tuple[int, float] = (-1, 0.0)
         self._listed: dict[str, Path] | None = None
-        self._old: tuple[str, int, set[str]] = ("", 0, set())
+        self._old: dict[tuple[str, int], set[str]] = {}
+        """By the two marks: the files before them that were there when they were first seen."""
 
     def files(self) -> Mapping[str, Path]:
         """All there are now, by name; one that was set aside by the name it had."""
@@ -136,24 +140,22 @@ class Tail:
         """Take up new files, and forget those that are over and gone, or so many that two marks must do."""
         places.done = [name for name in places.done if name in files]
         known = {*places.at, *places.done, *passed}
-        fresh = [name for name in files if name not in known and not self._is_old(name, places, files)]
+        known |= self._old_of(places, files)
+        fresh = [name for name in files if name not in known]
         places.at = {name: place for name, place in places.at.items() if name in files} | dict.fromkeys(fresh, 0)
         if len(places.done) > self._kept:
             self._prune(places, files)
 
-    def _is_old(self, name: str, places: Places, files: Mapping[str, Path]) -> bool:
-        if name > places.before:
-            return False
-        before, until_ns, old = self._old
-        if (before, until_ns) != (places.before, places.until_ns):
-            old = set[str]()
-            self._old = (places.before, places.until_ns, old)
-        if name not in old:
-            with suppress(FileNotFoundError):
-                if files[name].stat().st_mtime_ns > places.until_ns:
-                    return False
-            old.add(name)
-        return True
+    def _old_of(self, places: Places, files: Mapping[str, Path]) -> set[str]:
+        marks = (places.before, places.until_ns)
+        if marks not in self._old:
+            self._remember(marks, {name for name in files if _is_before(files[name], name, places)})
+        return self._old[marks]
+
+    def _remember(self, marks: tuple[str, int], old: set[str]) -> None:
+        self._old[marks] = old
+        while len(self._old) > _MARKS:
+            del self._old[next(iter(self._old))]
 
     def _prune(self, places: Places, files: Mapping[str, Path]) -> None:
         """Of those that were over when the files were listed before: whoever was written to until then is known."""
@@ -164,9 +166,11 @@ class Tail:
         limit_ns = max(changed_ns.values(), default=0) - self._settle_ns
         pruned = [name for name in places.done if name in changed_ns and changed_ns[name] <= limit_ns]
         if pruned:
+            old = self._old_of(places, files) & files.keys()
             places.before = max(places.before, *pruned)
-            places.until_ns = max(places.until_ns, *(changed_ns[name] for name in pruned))
+            places.until_ns = max(places.until_ns + 1, *(changed_ns[name] for name in pruned))  # never the marks before
             places.done = [name for name in places.done if name not in set(pruned)]
+            self._remember((places.before, places.until_ns), old | set(pruned))
 
     def _list(self) -> dict[str, Path]:
         found = {}
@@ -177,6 +181,16 @@ class Tail:
                 if f".{ending}" in self._readers and journal.is_writer(stem):
                     found[name] = Path(entry.path)
         return found
+
+
+def _is_before(file: Path, name: str, places: Places) -> bool:
+    """By the marks."""
+    if name > places.before:
+        return False
+    try:
+        return file.stat().st_mtime_ns <= places.until_ns
+    except FileNotFoundError:
+        return True
 
 
 def lines_of(decoder: Any) -> Reader:
