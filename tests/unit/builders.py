@@ -1,6 +1,8 @@
 """A workshop in memory: walks pipelines in this process, and looks at what was recorded."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -31,6 +33,7 @@ class Workshop:
         self.memory = memory_stores(self.clock)
         self.stores = stores(self.memory)
         self.folder = Path(tempfile.mkdtemp(prefix="workshop-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.told: list[tuple[str, str]] = []
         self.stuck: list[str] = []
         self.on_turn: Callable[[Execution], None] = lambda _: None
