@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from loopwright.predictions import layout, quick
-from loopwright.predictions.blocks import Rowless, blocks, decoded
+from loopwright.predictions.blocks import Rowless, Wanted, blocks, decoded
 from loopwright.predictions.journal import Line
 
 KINDS = {"carrier": "string", "distance": "float", "seats": "integer", "is_full": "boolean", "due": "time"}
@@ -67,8 +67,8 @@ def test_labels_of_several_types_are_not_read_quickly() -> None:
 
 def test_blocks_give_what_is_wanted_and_leave_out_what_is_torn() -> None:
     file = io.BytesIO(b"\n".join([a_line(0), a_line(1)[:40], b"", a_line(2), a_line(3)[:-9]]))
-    (found,) = blocks(file, lambda seen: seen.at > NOON - timedelta(days=1), msgspec.json.Decoder(Rowless))
+    (found,) = blocks(file, Wanted(since=NOON - timedelta(days=1)), msgspec.json.Decoder(Rowless))
     assert [(one.id, one.row) for one in found] == [("A.0", {}), ("A.2", {})]
     file.seek(0)
-    (found,) = blocks(file, lambda seen: seen.at > NOON, msgspec.json.Decoder(Line))
+    (found,) = blocks(file, Wanted(since=NOON + timedelta(microseconds=1)), msgspec.json.Decoder(Line))
     assert [(one.id, one.row) for one in found] == [("A.2", ROW)]

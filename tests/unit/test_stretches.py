@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ import pytest
 from tests.unit.monitoring import DAY, FIRST, LOOP, World
 
 from loopwright.predictions import blocks, joining, journal
-from loopwright.predictions.blocks import Glance, Stretches, texts
+from loopwright.predictions.blocks import Glance, Stretches, Wanted, texts
 from loopwright.predictions.joining import Joiner
 
 HOUR = timedelta(hours=1)
@@ -44,15 +45,9 @@ def write(file: Path, hours: Iterable[int], mode: str = "wb") -> None:
 
 def asked(file: Path, known: Stretches | None, first: int, last: int) -> tuple[list[int], int]:
     """Which hours were found, and how many bytes were read for them."""
-    since, until = FIRST + first * HOUR, FIRST + last * HOUR
-
-    def is_wanted(line: Glance) -> bool:
-        return since <= line.at < until
-
+    wanted = Wanted(since=FIRST + first * HOUR, until=FIRST + last * HOUR)
     with Counted(io.FileIO(file)) as opened:
-        found = [
-            (seen.at - FIRST) // HOUR for part in texts(opened, is_wanted, known, (since, until)) for _, seen in part
-        ]
+        found = [(seen.at - FIRST) // HOUR for part in texts(opened, wanted, known) for _, seen in part]
         return found, opened.taken
 
 
@@ -108,6 +103,34 @@ def test_lines_that_a_clock_put_out_of_order_are_found(tmp_path: Path) -> None:
     for _ in range(2):
         assert asked(file, known, 5, 6)[0] == [5, 5]
     assert asked(file, known, 0, 100)[0] == [*range(30), 5, *range(30, 60)]
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"at":\n', b"\n"], ids=["whole", "torn", "blank"])
+def test_what_is_known_of_a_block_changes_nothing_of_what_is_taken_of_it(tmp_path: Path, torn: bytes) -> None:
+    file, known, decoder = tmp_path / "a.jsonl", Stretches(), msgspec.json.Decoder(Glance)
+    made = [Glance(FIRST + hour * HOUR, 1 + hour // 20, shadow=hour in (3, 33)) for hour in range(60)]
+    lines = [msgspec.json.encode(one) + b"\n" for one in made]
+    file.write_bytes(b"".join([*lines[:10], torn, *lines[10:]]))
+    for versions, shadows, first, last in itertools.product([None, {1}, {2, 3}], [False, True], [0, 25], [30, 90]):
+        wanted = Wanted(since=FIRST + first * HOUR, until=FIRST + last * HOUR, versions=versions, shadows=shadows)
+        for _ in range(2):
+            with file.open("rb") as opened:
+                found = [one for part in blocks.blocks(opened, wanted, decoder, known) for one in part]
+            assert found == [one for one in made if wanted.takes(one)]
+            with file.open("rb") as opened:
+                assert found == [seen for part in texts(opened, wanted, known) for _, seen in part]
+
+
+def test_a_block_of_which_all_is_wanted_is_not_glanced_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, known, wanted = tmp_path / "a.jsonl", Stretches(), Wanted(since=FIRST)
+    write(file, range(40))
+    asked(file, known, 0, 100)
+    monkeypatch.delattr(blocks, "_glanced")
+    with file.open("rb") as opened:
+        found = [one for part in blocks.blocks(opened, wanted, msgspec.json.Decoder(Glance), known) for one in part]
+    assert [(one.at - FIRST) // HOUR for one in found] == list(range(40))
 
 
 def test_files_that_are_no_more_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

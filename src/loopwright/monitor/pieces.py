@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from loopwright.data.schema import Schema
 from loopwright.monitor.windows import Window
 from loopwright.predictions import columnar, delta, journal, layout, quick
 from loopwright.predictions.batch import expected
-from loopwright.predictions.blocks import Glance, Stretches, decoded, texts
+from loopwright.predictions.blocks import Glance, Stretches, Wanted, decoded, texts
 from loopwright.predictions.journal import Line
 from loopwright.predictions.layout import Kinds
 from loopwright.predictions.pages import is_text
@@ -50,14 +49,14 @@ def pieces(
 def _of_journals(
     root: Path, loop: str, window: Window, kinds: Kinds, read: set[str], known: Stretches | None
 ) -> Iterator[pa.Table]:
-    span = (window.since, window.until)
+    wanted = Wanted(since=window.since, until=window.until)
     for file in journal.files(root, loop):
         with suppress(FileNotFoundError), file.open("rb") as opened:
             read.add(file.name)
             if not _may_hold(file, window):
                 continue
-            for wanted in texts(opened, partial(_is_wanted, window=window), known, span):
-                for piece in _columns(wanted, file.name, kinds):
+            for lines in texts(opened, wanted, known):
+                for piece in _columns(lines, file.name, kinds):
                     yield from _by_layout(layout.assemble([piece]))
 
 
@@ -70,10 +69,6 @@ def _columns(wanted: Sequence[tuple[bytes, Glance]], file: str, kinds: Kinds) ->
         piece = quick.columns(lines, kinds(version))
         whole = () if piece else layout.of_lines(decoded(lines, msgspec.json.Decoder(Line)), file, kinds)
         yield from (piece,) if piece else whole
-
-
-def _is_wanted(seen: Glance, window: Window) -> bool:
-    return not seen.shadow and window.since <= seen.at < window.until
 
 
 def _may_hold(file: Path, window: Window) -> bool:

@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from loopwright.predictions import columnar, delta, finding, journal, layout
-from loopwright.predictions.blocks import Glance, Rowless, Stretches, blocks
+from loopwright.predictions.blocks import Rowless, Stretches, Wanted, blocks
 from loopwright.predictions.journal import Line
 from loopwright.predictions.labels import plain
 
@@ -49,13 +49,9 @@ def flat(
     after the other gives the same again, so that what is of none of them is not read anew."""
     root = workspace / journal.FOLDER
     read = set[str]()
-
-    def is_wanted(line: Glance) -> bool:
-        is_within = (since is None or line.at >= since) and (until is None or line.at < until)
-        return is_within and (shadows or not line.shadow) and (versions is None or line.version in versions)
-
+    wanted = Wanted(since=since, until=until, versions=versions, shadows=shadows)
     decoder = msgspec.json.Decoder(Line if columns is None or columns else Rowless)
-    made = partial(blocks, is_wanted=is_wanted, decoder=decoder, known=known, span=(since, until))
+    made = partial(blocks, wanted=wanted, decoder=decoder, known=known)
     frames = [one for table in _of_journal(root, loop, made, read, columns) for one in _of(table, columns)]
     for table in _of_columns(root, loop, read):
         frames += [_within(one, since, until, versions, shadows=shadows) for one in _of(table, columns)]
