@@ -20,7 +20,7 @@ from loopwright.judge.declare import Judge
 from loopwright.monitor.declare import Monitor
 from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.step import Step
-from loopwright.retrain.triggers import Retrain, Trigger, to_spec
+from loopwright.retrain.triggers import Retrain, Trigger, time_wanted_by, to_spec
 from loopwright.rollout.plan import Plan
 from loopwright.train.parameters import parameters_of, takes_any
 from loopwright.train.search import Search
@@ -33,8 +33,9 @@ class Loop:
 
     `train(data, **parameters)` gets a `TrainingData` and returns a fitted model; its parameters have defaults, which
     `search` may try others for. `source` is where new rows come from, a file, glob, frame, `Query`, or a function of
-    no arguments that gives one: they are appended before every run, the same rows once. `weight` names a column of row
-    weights. `trust` names columns that may decide the label alone, which would otherwise stop the run as a leak.
+    no arguments that gives one: they are appended before every run, and now and then once the loop is deployed, the
+    same rows once. `weight` names a column of row weights. `trust` names columns that may decide the label alone, which
+    would otherwise stop the run as a leak.
     `validate` says what the rows must be like, and whether those that are not stop the run or are set aside.
     Once the loop is deployed, `release` says how a version comes to answer, `monitor` how it is watched, and `retrain`,
     a list of triggers or a `Retrain`, what makes the loop learn again.
@@ -103,6 +104,7 @@ class Loop:
             "judge": {name: plain(getattr(self.judge, name)) for name in ("metric", "slices", "least_rows")},
             "release": plan,
             "retrain": to_spec(self.retrain),
+            "has_source": self.source is not None and all(step.name != "ingest" for step in self.steps),
             "monitor": plain(self.monitor),
         }
 
@@ -200,6 +202,16 @@ def _has_the_time_it_splits_by(loop: Loop) -> None:
         )
 
 
+def _has_the_time_it_learns_again_by(loop: Loop) -> None:
+    wanted = time_wanted_by(loop.retrain)
+    if wanted and loop.table.time is None:
+        raise DeclarationError(
+            f"{wanted} goes by the time of the rows, and the table {loop.table.name!r} names none",
+            where=_where(loop),
+            fix=f'write lw.Table("{loop.table.name}", time="a_column"), or retrain=[lw.every("7d")]',
+        )
+
+
 def _has_a_function_that_trains(loop: Loop) -> None:
     right = "def train(data: lw.TrainingData, depth: int = 3): ..."
     if not inspect.isfunction(loop.train) or loop.train.__name__ == "<lambda>":
@@ -242,6 +254,7 @@ _CHECKS = (
     _has_parts_of_the_right_kind,
     _has_a_label,
     _has_the_time_it_splits_by,
+    _has_the_time_it_learns_again_by,
     _has_a_function_that_trains,
     _searches_parameters_of_train,
     _names_each_step_once,

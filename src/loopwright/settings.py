@@ -67,6 +67,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("otel_endpoint", str, "", "URL", "a gateway's traces, by OTLP over HTTP, such as http://host:4318/v1/traces"),
     Setting("otel_share", float, 0.01, "share", "of the requests that is traced, where the client does not say", 0),
     Setting("reconcile_seconds", float, 1.0, "seconds", "how often each part of lw up looks at what is due", 0.05),
+    Setting("source_poll_seconds", float, 3600.0, "seconds", "how often lw up looks into the source of a loop", 1),
     Setting("clock_file", str, "", "file", "the time of day, turned by hand, for replays; empty: the machine's clock"),
     Setting("pii", str, "hash", "choice", "columns tagged pii in the log: hash or drop", None, _MODES),
 )  # fmt: skip

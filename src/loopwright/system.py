@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # what runs is imported where it is run: `import loopwright` 
     from loopwright.pipeline.deployed import Ran
     from loopwright.pipeline.supervisor import Ending, Supervisor
     from loopwright.reconciler import Reconciler
+    from loopwright.retrain.sources import Sources
     from loopwright.store.database import Database
 
 FORMAT = 1
@@ -248,14 +249,24 @@ class System:
             case "retrain":
                 from loopwright.retrain.reconciler import Retrainings
 
-                run = self.deployed_runner()
-                return Retrainings(stores=stores, tables=self.tables, clock=clock, actor=actor, run=run)
+                run, sources = self.deployed_runner(), self._sources(actor)
+                return Retrainings(
+                    stores=stores, tables=self.tables, clock=clock, actor=actor, run=run, sources=sources
+                )
             case "alerts":
                 from loopwright.alerts.reconciler import Alerts
 
                 return Alerts(stores=stores, workspace=workspace, project=self.folder, clock=clock, actor=actor)
             case _:
                 raise UsageError(f"{name!r} is no reconciler; {did_you_mean(name, RECONCILERS)}")
+
+    def _sources(self, actor: str) -> Sources:
+        from loopwright.retrain.bringing import Bringing
+        from loopwright.retrain.sources import Sources
+
+        stores, poll_seconds = self.stores, self.settings.number("source_poll_seconds")
+        bring = Bringing(blobs=stores.blobs, workspace=self.workspace, project=self.folder, settings=self._handed_on())
+        return Sources(stores=stores, clock=self.clock, actor=actor, bring=bring, poll_seconds=poll_seconds)
 
     def _blobs(self) -> Blobs:
         from loopwright.store.blobs import LocalBlobs

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -40,14 +41,24 @@ MESSAGE = Message(
 
 
 @contextmanager
-def web(status: int = 200) -> Iterator[tuple[int, list[Any]]]:
-    """A server that writes down what is posted to it."""
+def web(status: int = 200, to: str = "", users: list[str | None] | None = None) -> Iterator[tuple[int, list[Any]]]:
+    """A server that writes down what is posted to it, and by which `users`."""
     got: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            if users is not None:
+                users.append(self.headers["Authorization"])
             got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(status)
+            self.send_header("Content-Length", "0")
+            if to:
+                self.send_header("Location", to)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            got.append(self.path)
+            self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -130,7 +141,7 @@ def test_it_arrives_as_mail() -> None:
     [
         ("webhook+http://127.0.0.1:1/", "does not answer"),
         ("json://127.0.0.1:1/", "did not take it"),
-        ("nothing://127.0.0.1/", "knows no way like nothing://"),
+        ("nothing://127.0.0.1/", "cannot use this nothing:// address"),
     ],
 )
 def test_a_way_that_leads_nowhere_is_told_without_its_address(url: str, why: str) -> None:
@@ -142,6 +153,42 @@ def test_a_way_that_leads_nowhere_is_told_without_its_address(url: str, why: str
 def test_a_server_that_refuses_did_not_take_it() -> None:
     with web(500) as (port, _), pytest.raises(Undelivered, match="answered 500"):
         delivery.deliver(MESSAGE, to(f"webhook+http://127.0.0.1:{port}/"))
+
+
+def test_a_redirect_is_not_followed_by_any_way() -> None:
+    with web(200) as (there, lost), web(302, f"http://127.0.0.1:{there}/") as (port, _):
+        for url in (f"webhook+http://127.0.0.1:{port}/", f"json://127.0.0.1:{port}/"):
+            with pytest.raises(Undelivered):
+                delivery.deliver(MESSAGE, to(url))
+    assert lost == []
+
+
+def test_the_user_of_a_webhook_is_told_to_it() -> None:
+    users: list[str | None] = []
+    with web(users=users) as (port, _):
+        delivery.deliver(MESSAGE, to(f"webhook+http://127.0.0.1:{port}/"))
+        delivery.deliver(MESSAGE, to(f"webhook+http://u%40x:s3cret@127.0.0.1:{port}/"))
+    assert users == [None, "Basic " + base64.b64encode(b"u@x:s3cret").decode()]
+
+
+@pytest.mark.parametrize("way", ["webhook+http", "json"])
+def test_a_server_that_answers_a_byte_at_a_time_holds_nobody_up(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "LONGEST_SECONDS", 0.3)
+    done = threading.Event()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                while not done.wait(0.02):
+                    self.wfile.write(b"a")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        with pytest.raises(Undelivered, match=r"longer than 0.3 s"):
+            delivery.deliver(MESSAGE, to(f"{way}://127.0.0.1:{server.server_address[1]}/x"))
+        done.set()
+        server.shutdown()
 
 
 def test_from_an_event_to_the_server_and_no_second_time(tmp_path: Path) -> None:

@@ -148,8 +148,16 @@ def test_deploying_what_is_deployed_changes_nothing(project: Path) -> None:
         ('label="bought"', 'label="boght"', "boght"),
         ("visits = ", "visits = 1 / 0 or ", "division by zero"),
         ("loop = lw.Loop(", "import os; os._exit(7)\nloop = lw.Loop(", "ended with code 7"),
+        ("lw.on_drift()", 'lw.on_decay("rmse", by=0.1)', "waits for the decay of 'rmse', which no evaluation"),
     ],
-    ids=["train fails", "data beside the code", "no such label", "cannot be imported", "ends the process"],
+    ids=[
+        "train fails",
+        "data beside the code",
+        "no such label",
+        "cannot be imported",
+        "ends the process",
+        "no such decay",
+    ],
 )
 def test_a_broken_loop_is_refused_with_the_reason_and_nothing_is_deployed(
     project: Path, old: str, new: str, said: str

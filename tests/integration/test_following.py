@@ -26,6 +26,7 @@ from loopwright.predictions import (
     columnar,
     compaction,
     erasing,
+    failures,
     following,
     journal,
     labels,
@@ -422,6 +423,51 @@ def test_a_label_that_was_erased_moves_no_other(tmp_path: Path) -> None:
     everything = Follower(tmp_path, LOOP).read()
     assert {one.prediction_id for one in everything.labels} == set(scene.told) - erased
     assert everything.torn == 0
+
+
+@pytest.mark.parametrize("name", [journal.FOLDER, failures.FOLDER, labels.FOLDER])
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_a_folder_that_was_taken_away_is_an_error_and_read_on_from_once_it_is_back(
+    tmp_path: Path, name: str, is_compacted: bool
+) -> None:
+    scene = Scene(tmp_path, random.Random(4))
+    for doing in (scene.write, scene.fail, scene.tell):
+        doing()
+    if is_compacted:
+        scene.end()
+        scene.compact()
+    cursor = Follower(tmp_path, LOOP).read().cursor
+    away = (tmp_path / name / LOOP).rename(tmp_path / "away")
+    with pytest.raises(StoreUnavailable, match="was read from is gone") as caught:
+        Follower(tmp_path, LOOP).read(cursor)
+    assert caught.value.where == str(tmp_path / name / LOOP)
+    away.rename(tmp_path / name / LOOP)
+    read = Follower(tmp_path, LOOP).read(cursor)
+    assert (read.lines, read.failures, read.labels) == ([], [], [])
+
+
+def test_a_cursor_in_the_midst_of_a_table_that_is_away_loses_none_of_it(tmp_path: Path) -> None:
+    many(tmp_path, 40, is_table=True)
+    follower = Follower(tmp_path, LOOP)
+    first = follower.read("", 10)
+    again, away = Follower(tmp_path, LOOP), (tmp_path / journal.FOLDER).rename(tmp_path / "away")
+    for one in (follower, again):
+        with suppress(StoreUnavailable):
+            one.read(one.read(first.cursor, 10).cursor)
+            pytest.fail("a table that is away was read")
+    away.rename(tmp_path / journal.FOLDER)
+    assert len(first.lines) + len(follower.read(first.cursor).lines) == 40
+    assert len(first.lines) + len(again.read(first.cursor).lines) == 40
+
+
+def test_a_folder_that_was_never_there_is_no_error_and_neither_is_one_that_compaction_emptied(tmp_path: Path) -> None:
+    cursor = Follower(tmp_path, LOOP).at_end()
+    assert Follower(tmp_path, LOOP).read(cursor).lines == []
+    many(tmp_path, 3, is_table=True)
+    assert not journal.files(tmp_path / journal.FOLDER, LOOP)
+    read = Follower(tmp_path, LOOP).read(cursor)
+    assert len(read.lines) == 3
+    assert Follower(tmp_path, LOOP).read(read.cursor).lines == []
 
 
 @pytest.mark.parametrize("text", ["x", "{}", '{"format": 9}'])

@@ -8,13 +8,18 @@ from typing import Any
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from tests.conftest import lw
 from tests.unit import bundled
 from tests.unit.test_journal import Book
 
 from loopwright import system
+from loopwright.cli.labels import labels as labels_command
 from loopwright.core.version import VersionStatus
-from loopwright.predictions import joining
+from loopwright.errors import DataError
+from loopwright.predictions import aside, joining, labels
+from loopwright.predictions.journal import Journal
+from loopwright.predictions.labels import Label
 from loopwright.registry.register import register
 from loopwright.transform import bundle
 
@@ -91,6 +96,21 @@ def test_coverage_tells_what_waits_and_what_is_missing(project: Path) -> None:
     assert shown.splitlines()[1].split()[-5:] == ["5", "2", "3", "0", "0.400"]
 
 
+def test_a_label_that_is_kept_aside_is_counted_and_shown_once(project: Path) -> None:
+    with system.open(project) as opened:
+        known = joining.joined(opened.workspace, "delays")["id"][0]
+        for root, name, identity in (
+            (labels.FOLDER, "delays", known),
+            (labels.FOLDER, "trains", known),
+            (aside.FOLDER, aside.NAME, STRANGER),
+        ):
+            writing = Journal(opened.workspace / root, opened.clock)
+            writing.append(name, [Label(label=3, at=opened.clock.now(), origin="here", prediction_id=identity)])
+            writing.close()
+    assert told(project, "coverage", "delays")["unknown"] == 1
+    assert [one["label"] for one in told(project, "show", STRANGER)] == [3]
+
+
 @pytest.mark.parametrize(
     ("content", "words", "problem"),
     [
@@ -99,6 +119,8 @@ def test_coverage_tells_what_waits_and_what_is_missing(project: Path) -> None:
         ("id,label\n1,2\n", ["--by", "id"], "there is no column 'prediction_id'"),
         ("id,label\n1,2\n2,late\n", [], "label 2 of the file: label is 'late', not a number or a whole number"),
         ("id,label\none,2\n", [], "not a number, as id is in the newest predictions"),
+        ("prediction_id,label\n,2\n", [], "label 1 of the file needs either prediction_id, or loop and key"),
+        ("id,label,at\n1,2,2999-01-01T00:00:00Z\n", ["--at", "at"], "at is '2999-01-01T00:00:00+00:00', not a time"),
     ],
 )
 def test_what_is_no_label_is_refused_with_its_place(
@@ -110,3 +132,17 @@ def test_what_is_no_label_is_refused_with_its_place(
     assert problem in done.stderr
     assert joined(project)["label"].to_list() == [None] * 5
     assert lw("labels", "add", "wrong.csv", "--loop", "nothing", cwd=project).returncode == 2
+
+
+def test_what_came_before_a_label_that_is_none_is_said_to_be_taken(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loopwright.cli.labels._AT_ONCE", 2)
+    (project / "long.csv").write_text("id,label\n0,1\n1,2\n2,late\n")
+    said = CliRunner().invoke(
+        labels_command, ["add", str(project / "long.csv"), "--loop", "delays", "--project", str(project)]
+    )
+    assert isinstance(said.exception, DataError)
+    assert "label 3 of the file" in str(said.exception)
+    assert "the 2 before it are taken" in str(said.exception)
+    assert joined(project)["label"].to_list() == [1, 2, None, None, None]

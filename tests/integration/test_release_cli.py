@@ -15,7 +15,7 @@ from tests.unit.bundles import Works
 from loopwright import system
 from loopwright.cli import models, release, words  # noqa: F401 - importing them declares their commands
 from loopwright.core.clock import Ulids
-from loopwright.errors import Conflict, UsageError
+from loopwright.errors import Conflict, UsageError, VersionNotFound
 from loopwright.predictions.journal import FOLDER, Journal, Line
 from loopwright.registry.promote import promote
 from loopwright.rollout.asking import ask
@@ -143,6 +143,46 @@ def test_two_releases_of_one_loop_are_refused_and_parts_that_a_plan_has_not(open
     assert isinstance(lw(opened, "release", "start", LOOP, "--plan", "ab", "--shares", "0.5,1").exception, UsageError)
     told(opened, "release", "start", LOOP, "--plan", "ab", "--share", "0.5", "--bigger", "revenue")
     assert isinstance(lw(opened, "release", "start", LOOP).exception, Conflict)
+
+
+@pytest.mark.parametrize(
+    ("given", "where", "fix"),
+    [
+        (("--shares", "20,50,100"), "--shares 20,50,100", "write shares from 0 to 1: shares=[0.2, 0.5, 1.0]"),
+        (("--plan", "ab", "--share", "0.0"), "--plan ab --share 0.0", "write share=0.5"),
+        (("--no-shadow", "--shadow", "1d"), "--no-shadow --shadow 1d", "leave out --shadow or --no-shadow"),
+    ],
+)  # fmt: skip
+def test_a_plan_that_cannot_be_is_refused_with_what_was_given_and_what_to_write(
+    opened: System, given: Sequence[str], where: str, fix: str
+) -> None:
+    refused = lw(opened, "release", "start", LOOP, *given).exception
+    assert isinstance(refused, UsageError)
+    assert (refused.where, (refused.fix or "").startswith(fix)) == (where, True)
+    assert told(opened, "release", "list", LOOP) == []
+
+
+def test_releases_of_a_loop_that_nobody_knows_are_not_found(opened: System) -> None:
+    assert isinstance(lw(opened, "release", "list", "flihts").exception, VersionNotFound)
+    assert "no version was released yet" in lw(opened, "release", "list", LOOP).output
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_release_whose_predictions_were_taken_away_holds_until_they_are_back(opened: System, remembers: bool) -> None:
+    predict(opened, [1] * 50)
+    told(opened, "release", "start", LOOP, "--shares", "0.5,1")
+    CLOCK.sleep(3.2)
+    predict(opened, [1, 2] * 20)
+    one = Releases(stores=opened.stores, workspace=opened.workspace, clock=CLOCK)
+    moves = []
+    for going, coming in ((None, None), (FOLDER, "away"), (None, None), ("away", FOLDER)):
+        if going and coming:
+            (opened.workspace / going).rename(opened.workspace / coming)
+        (one if remembers else Releases(stores=opened.stores, workspace=opened.workspace, clock=CLOCK)).reconcile()
+        page = told(opened, "release", "status", LOOP)
+        moves.append((page["decisions"][-1]["verdict"], [hold["kind"] for hold in page["holds"]]))
+    assert moves == [("begin", []), ("hold", ["silence"]), ("hold", ["silence"]), ("resume", [])]
+    assert told(opened, "release", "status", LOOP)["requests"] == {"canary": 20, "champion": 20}
 
 
 def test_a_controller_reads_what_was_predicted_once(opened: System) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import lw
-from tests.unit.retraining import NOON, Kept
+from tests.unit.retraining import DAY, NOON, Kept, past
 
 import loopwright
+from loopwright.core.retraining import RetrainingStatus
 from loopwright.core.version import CHAMPION
 from loopwright.retrain.triggers import Retrain, every, on_drift, on_new_data
 from loopwright.testing.conformance import a_route, a_version
@@ -52,3 +53,21 @@ def test_it_says_until_when_a_retraining_waits_for_a_version_on_its_way(kept: Ke
     told = lw("why-not", "late", cwd=tmp_path, check=True).stdout
     assert "late v2 is on its way: release release-1; waited for until" in told
     assert "to do" not in told
+
+
+def test_a_retraining_that_has_not_ended_is_told_also_while_nothing_is_due(kept: Kept, tmp_path: Path) -> None:
+    kept.deploy("code-1", Retrain([on_drift()]))
+    now = kept.clock.now()
+    for number in range(6):  # of a clock that was ahead: the claim is not among the newest
+        one = past("every", at=now + (number + 1) * DAY, cause=f"{number}", run_id=f"run-{number}")
+        claimed = kept.stores.retrainings.claim(
+            replace(one, status=RetrainingStatus.CLAIMED, finished_at=None), kept.cause()
+        )
+        kept.stores.retrainings.save(replace(claimed, status=one.status, finished_at=now), kept.cause())
+    going = past("on_drift", at=now, cause="drift", run_id="run-going", status=RetrainingStatus.CLAIMED)
+    kept.stores.retrainings.claim(replace(going, finished_at=None), kept.cause())
+    told = lw("why-not", "late", cwd=tmp_path, check=True).stdout
+    assert f"on_drift began a retraining on {now:%Y-%m-%d %H:%M:%S} UTC, which has not ended: lw show run-going" in told
+    assert "due" not in told.split("\n\n")[0]
+    found = json.loads(lw("why-not", "late", "--json", cwd=tmp_path, check=True).stdout)
+    assert (found["unfinished"]["run_id"], found["source"]) == ("run-going", "")

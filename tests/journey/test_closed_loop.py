@@ -6,7 +6,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +87,6 @@ def learn(shop: Shop, look: Look) -> None:
     until(lambda: len(shop.opened.stores.retrainings.list(LOOP)) == 2)
     for name in (TRAINER, "retrain"):
         shop.blows.at_work(name, shop.started, 1.0)
-    if shop.blows.struck:
-        shop.turn(timedelta(minutes=2))  # who fell silent is waited for by the clock of the workspace
     until(lambda: not shop.opened.stores.retrainings.unfinished())
     until(lambda: shop.release is not None and shop.release.challenger == 2)
 

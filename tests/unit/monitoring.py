@@ -168,10 +168,10 @@ class World:
             told.append(Label(label=late, at=self.clock.now(), origin="test", prediction_id=identity))
         self.write(self.folder / labels.FOLDER, self._ulids.next(), told)
 
-    def fail(self, count: int, kind: Any = "error") -> None:
+    def fail(self, count: int, kind: Any = "error", *, shadow: bool = False) -> None:
         told = [
             Failure(id=self._ulids.next(), at=self.clock.now(), loop=LOOP, version=1, digest="d", arm=CHAMPION,
-                    kind=kind, reason="it raised")
+                    kind=kind, reason="it raised", shadow=shadow)
             for _ in range(count)
         ]  # fmt: skip
         self.write(self.folder / failures.FOLDER, self._ulids.next(), told)

@@ -14,7 +14,7 @@ from loopwright.core.retraining import Retraining, RetrainingStatus
 from loopwright.core.stores import Stores
 from loopwright.data.reach import Reach
 from loopwright.errors import TableNotFound
-from loopwright.pipeline.deployed import Ran
+from loopwright.pipeline.deployed import Ran, Run
 from loopwright.retrain.facts import Facts
 from loopwright.retrain.reconciler import Retrainings
 from loopwright.retrain.triggers import Retrain, on_new_data, to_spec
@@ -95,7 +95,7 @@ class Kept:
     """A workspace in memory with one deployed loop, and what lets it learn again."""
 
     def __init__(self, retrain: Retrain | None = None, stores: Stores | None = None) -> None:
-        self.clock = HandClock(NOON)
+        self.clock, self.lease_clock = HandClock(NOON), HandClock(NOON)
         self.stores = stores or memory_stores(self.clock)
         self.tables, self.runs = Tables(), Runs()
         self.deploy("code-1", retrain or Retrain([on_new_data("30d")]))
@@ -113,9 +113,14 @@ class Kept:
     def cause(self) -> Cause:
         return Cause(actor="tester", at=self.clock.now())
 
-    def reconciler(self, stores: Stores | None = None) -> Retrainings:
+    def reconciler(self, stores: Stores | None = None, run: Run | None = None) -> Retrainings:
         return Retrainings(
-            stores=stores or self.stores, tables=self.tables, clock=self.clock, actor="tester", run=self.runs.run
+            stores=stores or self.stores,
+            tables=self.tables,
+            clock=self.clock,
+            actor="tester",
+            run=run or self.runs.run,
+            lease_clock=self.lease_clock,
         )
 
     @property

@@ -67,6 +67,8 @@ def heard(*happenings: Happening, ledger: Ledger | None = None, now: datetime = 
         ({"to": [TO_ME | {"url": "webhook+https://h/a secret"}]}, "no address of the web"),
         ({"to": [TO_ME | {"url": "webhook+https://h/s\u00e9cret"}]}, "no address of the web"),
         ({"to": [TO_ME | {"url": "webhook+ftp://h/secret"}]}, "no address of the web"),
+        ({"to": [TO_ME | {"url": ["json://u:secret@h"]}]}, "url is not of kind str"),
+        ({"to": [TO_ME | {"digest": "08:00+02:00"}]}, "names a zone"),
         ({"promise": {"availability": 99.9}}, "availability = 99.9 is no promise"),
         ({"promise": {"slow_ms": 0}}, "slow_ms = 0 is no time"),
         ({"promise": {"fast": "often"}}, "is not of kind float"),
@@ -112,6 +114,29 @@ def test_it_is_told_again_when_it_becomes_more_urgent_and_when_it_is_over() -> N
     reopened = heard(happened("latency", Urgency.PAGE, at=NOON + DAY), ledger=over, now=NOON + DAY)
     assert told(reopened) == ["[page] flights: latency"]
     assert reopened.outbox[0].id != page.outbox[0].id
+
+
+def test_who_heard_of_it_when_it_was_less_urgent_hears_of_its_end() -> None:
+    found = [TO_ME | {"name": word, "urgency": [word]} for word in ("ticket", "page")]
+    both = declare.parse({"to": found}, {})
+    ticket = heard(happened("latency", Urgency.TICKET), config=both)
+    page = heard(happened("latency", Urgency.PAGE), ledger=ticket, config=both)
+    over = heard(happened("latency", ends=True), ledger=page, config=both)
+    assert [[one.to for one in each.outbox] for each in (ticket, page, over)] == [
+        ["ticket"],
+        ["page"],
+        ["ticket", "page"],
+    ]
+    again = heard(happened("latency", Urgency.PAGE, at=NOON + DAY), ledger=over, now=NOON + DAY, config=both)
+    ended = heard(happened("latency", ends=True, at=NOON + DAY), ledger=again, now=NOON + DAY, config=both)
+    assert [one.to for one in ended.outbox] == ["page"], "this time it was never a ticket"
+
+
+def test_a_digest_is_of_the_loops_it_is_for() -> None:
+    drift = heard(happened("drift", Urgency.DIGEST))
+    for loops, count in (["elsewhere"], 0), (["fl*"], 1):
+        daily = config(digest="08:00", urgency=[], loops=loops)
+        assert len(told(heard(ledger=drift, now=NOON + HOUR, config=daily))) == count
 
 
 def test_the_end_of_what_never_began_is_no_news() -> None:
@@ -362,6 +387,38 @@ def test_a_way_that_does_not_answer_is_tried_again_and_given_up_after_a_day(tmp_
     assert ledger is not None
     assert ledger.outbox == ()
     assert [event.kind for event in place.stores.events.list(subject="alerts")] == ["AlertUndelivered"]
+
+
+def test_an_end_never_comes_before_its_beginning(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.alerts().reconcile()
+    place.fails = "nobody there"
+    place.tell("BatchFailed")
+    for _ in range(6):
+        place.alerts().reconcile()
+        place.clock.advance(10)
+    place.fails = ""
+    place.tell("BatchSucceeded")
+    place.alerts().reconcile()
+    assert place.titles() == ["[notify] flights: batch failed", "[over] flights: batch failed"]
+
+
+def test_what_waits_behind_a_message_rests_as_long(tmp_path: Path) -> None:
+    place, tried = Place(tmp_path), list[str]()
+
+    def deliver(message: Message, _to: declare.Recipient) -> None:
+        tried.append(message.title)
+        raise Undelivered("nobody there")
+
+    alerts = Alerts(stores=place.stores, workspace=tmp_path, project=tmp_path, clock=place.clock, deliver=deliver)
+    alerts.reconcile()
+    place.tell("BatchFailed")
+    alerts.reconcile()
+    place.tell("BatchSucceeded")
+    for _ in range(9):
+        alerts.reconcile()
+        place.clock.advance(1)
+    assert tried == ["[notify] flights: batch failed"] * 2, "once for each of what is due, then it rests"
 
 
 def test_who_is_not_reached_is_tried_once_a_pass_and_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -17,18 +17,19 @@ import pytest
 
 import loopwright as lw
 from loopwright.cli.deploy import rollback_target, told_of, what_changed
-from loopwright.cli.deploying import own_tests, run_tests, settings_of
+from loopwright.cli.deploying import own_tests, refuse_unmeasured, run_tests, settings_of
 from loopwright.core.clock import SystemClock
 from loopwright.core.deployment import Deployment
 from loopwright.core.event import Cause
 from loopwright.core.version import Version, VersionStatus
-from loopwright.errors import DataError, EnvironmentFailed, StepError
+from loopwright.errors import DataError, DeclarationError, EnvironmentFailed, StepError
 from loopwright.pipeline import deployed, environments, laid_out, provenance
 from loopwright.pipeline.described import Described
 from loopwright.pipeline.graph import Pipeline
 from loopwright.pipeline.request import Request, Snapshot
 from loopwright.pipeline.sampling import Sample, newest, on_a_sample
 from loopwright.registry.why import what_is_new
+from loopwright.retrain.triggers import to_spec
 from loopwright.testing import HandClock, memory_stores
 
 visits = lw.Table("visits", key="id", time="at", label="bought")
@@ -216,6 +217,18 @@ def test_a_trial_reads_the_newest_of_the_source_or_only_sees_that_it_can_be_read
 
     with pytest.raises(DataError, match=r"rows\.csv"):
         on_a_sample(replace(declared, parameters={"table": visits, "source": broken}), 0)
+
+
+def test_a_decay_that_the_model_cannot_have_is_refused_with_what_it_has() -> None:
+    def told(*metrics: str) -> Described:
+        spec = {"retrain": to_spec([lw.on_decay(one, by=0.1) for one in metrics])}
+        return Described(loop="late", file="late.py", root="/shop", spec=spec, reached=(), git_commit=None)
+
+    with pytest.raises(DeclarationError, match="the decay of 'rmse', which no evaluation") as raised:
+        refuse_unmeasured(told("roc_auc", "rmse"), ["roc_auc", "log_loss"])
+    assert raised.value.fix == "known: log_loss, roc_auc"
+    refuse_unmeasured(told("roc_auc", "log_loss"), ["roc_auc", "log_loss"])
+    refuse_unmeasured(told("rmse"), [])  # nothing was measured, so nothing is known
 
 
 def test_tests_are_those_beside_the_loop_file_else_those_of_the_project(tmp_path: Path) -> None:

@@ -12,8 +12,12 @@ from tests.unit.keyed import a_key, added
 from tests.unit.serving import ROW, Multiplier, Station
 
 from loopwright.core.access import Scope
+from loopwright.gateway.refused import Refused
 from loopwright.predictions import aside, joining, labels, reading
+from loopwright.predictions.journal import Journal
 from loopwright.protocols import arrow
+from loopwright.protocols.label_bodies import Body, Told
+from loopwright.protocols.labelling import Labelling
 
 ID = "01KE7Z3W1C9N7V0QWJ4S8YH2TX.0"
 MORNING = "2025-12-31T06:00:00Z"
@@ -91,6 +95,27 @@ def test_a_label_of_a_prediction_that_is_not_there_waits_with_its_loop_where_tha
     assert label(station, said) == {"accepted": 0, "unknown": 1, "unmatched": 0}
     assert labels.newest(station.workspace, "flights").of(ID, None) is not None
     assert aside.waiting(station.workspace) == {}
+
+
+@pytest.mark.parametrize("loop", ["trains", "nobody"])
+def test_a_label_said_to_be_of_another_loop_than_its_prediction_is_refused(station: Station, loop: str) -> None:
+    one = predict(station)
+    (station.workspace / "predictions" / "trains").mkdir()
+    status, answer = label(station, {"prediction_id": one, "loop": loop, "label": True})
+    assert (status, answer["problems"][0]["expected"]) == (422, f"a prediction of {loop}: it is one of flights")
+    assert reading.joined(station.workspace, "flights")["label"].to_list() == [None]
+    assert label(station, {"prediction_id": one, "loop": "flights", "label": True})["accepted"] == 1
+
+
+@pytest.mark.parametrize("label_of", [{"label": float("nan")}, {"label": -float("inf")}, {"key": {"id": float("nan")}}])
+def test_what_json_has_no_number_for_is_refused_and_not_lost(station: Station, label_of: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"label": True, "loop": "flights", "key": {"flight_id": 7}} | label_of
+    told = Told(**given)
+    journal = Journal(station.workspace / labels.FOLDER, station.clock)
+    labelling = Labelling(workspace=station.workspace, journal=journal, gateway=station.gateway, clock=station.clock)
+    with pytest.raises(Refused, match="does not fit what a label is"):
+        labelling.take(Body(labels=[told]), lambda _: None)
+    journal.close()
 
 
 def test_who_is_for_some_loops_tells_nothing_of_predictions_that_are_not_there(station: Station) -> None:

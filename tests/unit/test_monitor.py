@@ -64,6 +64,27 @@ def test_failures_beyond_the_limit_alarm_and_few_of_them_do_not(world: World) ->
     assert [(one["monitor"], one["subject"]) for one in cleared] == [("operation", "errors")]
 
 
+@pytest.mark.parametrize(
+    "answered", [0, 500], ids=["from the first request on", "after days of answers and of silence"]
+)
+def test_a_model_that_fails_everything_alarms_though_nothing_was_predicted(world: World, answered: int) -> None:
+    if answered:
+        world.ask(world.flights(answered))
+    world.clock.advance(2 * DAY.total_seconds())
+    for _ in range(2):
+        world.fail(500)
+        world.clock.advance(DAY.total_seconds())
+    while world.monitors.reconcile():
+        pass
+    found = [one for one in world.found("operation", "errors") if one.level is Level.ALARMED]
+    assert [(one.since, one.number) for one in found] == [(FIRST + 2 * DAY, 1.0), (FIRST + 3 * DAY, 1.0)]
+
+
+def test_failures_of_shadows_alone_begin_no_window(world: World) -> None:
+    world.fail(500, shadow=True)
+    assert world.pass_days(3) == 0
+
+
 def test_few_requests_say_nothing_of_errors_but_how_many_are_missing(world: World) -> None:
     world.ask(world.flights(100))
     world.pass_days()

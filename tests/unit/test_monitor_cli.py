@@ -97,3 +97,21 @@ def test_of_inputs_that_moved_those_come_first_that_moved_by_much_and_matter() -
 
     found = [moved("a", 0.9, 0.1), moved("b", 0.3, 1.0), moved("c", 0.5, None), moved("all", 0.9, None)]
     assert [one.subject for one in sorted(found, key=in_order)] == ["all", "c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "asked", [["--about", "nope"], ["--since", "2030-01-01"], ["--monitor", "estimate", "--open"]], ids=" ".join
+)
+def test_where_nothing_fits_what_was_asked_what_there_is_is_told(folder: Path, asked: list[str]) -> None:
+    told = run(findings, LOOP, *asked, "--project", str(folder))
+    assert told.startswith(
+        f"nothing that the monitors of late found fits {' '.join(asked)}; up to 2026-03-04 00:00 UTC"
+    )
+    assert re.search(r"^skew +all, distance$", told, re.MULTILINE)
+    assert "nothing yet" not in told
+    assert json.loads(run(findings, LOOP, *asked, "--project", str(folder), "--json")) == []
+
+
+def test_what_is_asked_for_is_found_behind_more_findings_than_are_told(folder: Path) -> None:
+    told = run(findings, LOOP, "--about", "requests", "--limit", "1", "--project", str(folder)).splitlines()
+    assert [line.split()[4] for line in told[1:]] == ["requests"]

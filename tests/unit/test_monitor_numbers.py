@@ -103,7 +103,7 @@ def test_windows_lie_on_one_grid_and_are_told_again_less_and_less_often() -> Non
     ages, one = [], Pending(window=first, age=0)
     for hours in range(1, 31 * 6):
         now = first.until + timedelta(hours=hours)
-        age = due_again(one, first.length, timedelta(days=7), now)
+        age = due_again(one, timedelta(days=7), now)
         if age is not None:
             ages.append(age)
             one = Pending(window=first, age=age)
@@ -126,6 +126,7 @@ def test_what_is_declared_goes_through_a_deployment_and_older_ones_are_as_usual(
     [
         ({"window": "1"}, "no length of time"),
         ({"window": "900d"}, "cannot be looked at"),
+        ({"window": "1m"}, "keep 10,080 windows of 1m waiting, 2,048 at most"),
         ({"slices": "carrier"}, "not a list of columns"),
         ({"outcomes": "revenue"}, "no list of outcomes"),
         ({"most_latency_ms": 0}, "is no time"),

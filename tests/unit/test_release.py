@@ -290,6 +290,9 @@ def test_a_shadow_alone_touches_nobody_and_now_is_now() -> None:
     assert (decision.verdict, decision.share, state.status) == (Verdict.HOLD, 0.0, Status.HOLDING)
     state, decision = begin(Now(), loop="late", challenger=2, champion=1, at=NOON)
     assert (decision.verdict, decision.share, state.status) == (Verdict.PROMOTE, 1.0, Status.PROMOTED)
+    assert decision.reason == "v2 answers at once, on the gates alone"
+    warm = begin(Canary(shares=[1.0], watch="1d"), loop="late", challenger=2, champion=1, at=NOON)[1]
+    assert warm.reason == "v2 answers at once, on the gates alone; v1 stays warm with 1 %"
     first = begin(CALM, loop="late", challenger=1, champion=None, at=NOON)[1]
     assert (first.verdict, first.reason) == (Verdict.PROMOTE, "there is no champion to compare with")
 

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.releasing import CALM, started, step
+from tests.unit.releasing import CALM, HOUR, started, step
 from tests.unit.street import Street
 
 from loopwright.core.release import Release
 from loopwright.core.stores import Releases
 from loopwright.errors import Conflict
-from loopwright.rollout import scores
+from loopwright.rollout import grounds, scores
 from loopwright.rollout.asking import ask
+from loopwright.rollout.course import course
 from loopwright.rollout.decision import Verdict
-from loopwright.rollout.facts import Asked, Move
+from loopwright.rollout.facts import Asked, Counts, Move
 from loopwright.rollout.page import page
-from loopwright.rollout.plan import Canary
+from loopwright.rollout.plan import AB, Canary, Plan, Shadow
 from loopwright.rollout.replaying import replayed
 from loopwright.rollout.state import Holding, ReleaseState, Status
 
@@ -185,3 +186,38 @@ def test_rows_unlike_are_overlooked_for_the_rest_of_a_release_that_a_person_let_
 def test_rows_unlike_take_back_where_nothing_else_is_said() -> None:
     assert step(started(), hours=0.1, **SKEWED)[1].verdict is Verdict.ROLL_BACK
     assert CALM.unlike == "roll back"
+
+
+@pytest.mark.parametrize("plan", [AB(share=0.5, lasts="2d"), Shadow(lasts="2d")], ids=["ab", "shadow"])
+def test_what_only_tells_asks_again_at_the_end_of_the_time_that_it_was_resumed_for(plan: Plan) -> None:
+    state, decision = step(started(plan), plan, hours=48, scored=900)
+    assert (decision.verdict, [hold.kind for hold in state.holds]) == (Verdict.HOLD, [Holding.OVER])
+    state = step(state, plan, hours=50, asked=Asked(move=Move.RESUME, actor="ann"))[0]
+    assert (state.holds, state.overlooked) == ((), ())
+    state, decision = step(state, plan, hours=47)
+    assert (decision.verdict, state.holds) == (Verdict.STAY, ())
+    state, decision = step(state, plan, hours=48)
+    assert (decision.verdict, [hold.kind for hold in state.holds]) == (Verdict.HOLD, [Holding.OVER])
+
+
+@pytest.mark.parametrize("plan", [AB(share=0.5, lasts="2d"), Shadow(lasts="2d")], ids=["ab", "shadow"])
+def test_what_only_tells_misses_nothing_but_a_decision_once_its_time_is_over(plan: Plan) -> None:
+    state = step(started(plan), plan, hours=1, requests=Counts(canary=5, champion=5), scored=5)[0]
+    assert "hours of this stage are left" in grounds.missing(course(plan), state, state.stage_begun_at + 47 * HOUR)
+    told = grounds.missing(course(plan), state, state.stage_begun_at + 48 * HOUR)
+    assert told == "nothing but a decision: its time is over, and a person promotes or aborts it"
+
+
+def test_a_hold_that_is_asked_for_beside_another_one_is_a_single_move() -> None:
+    state = step(started(), hours=24 * 8)[0]
+    state, asked = step(state, hours=24 * 8 + 1, asked=Asked(move=Move.HOLD, actor="ann"))
+    assert (asked.verdict, {hold.kind for hold in state.holds}) == (Verdict.HOLD, {Holding.ASKED, Holding.PATIENCE})
+    for hours in (2, 3):
+        state, decision = step(state, hours=24 * 8 + hours)
+        assert decision.verdict is Verdict.STAY
+    assert state.moves == 3
+
+
+def test_a_hold_of_seconds_is_told_in_seconds() -> None:
+    plan = AB(share=0.5, lasts="3s")
+    assert step(started(plan), plan, hours=0.01)[1].reason == "its 3 seconds are over: promote or abort"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,9 +14,10 @@ from loopwright.core.retraining import Retraining, RetrainingStatus
 from loopwright.errors import DataError, DeclarationError
 from loopwright.retrain.due import Due, Waiting, answers, decide, due, held, learns_since, new_code
 from loopwright.retrain.facts import Coming, Moved, Quality
+from loopwright.retrain.schedule import following, slot
 from loopwright.retrain.triggers import Retrain, Trigger, every, from_spec, on_decay, on_drift, on_new_data, to_spec
 
-NEW_YORK = "America/New_York"
+NEW_YORK, BERLIN = "America/New_York", "Europe/Berlin"
 LEARNED = NOON - 10 * DAY
 DRIFTED = Moved(at=NOON - DAY, champion="late v1", drifted=("carrier", "hour"))
 ON_ITS_WAY = Coming(says="late v2 is on its way", since=NOON - DAY)
@@ -294,15 +295,95 @@ def test_whatever_the_clock_does_each_moment_of_a_schedule_fires_once(what: str)
     assert len({cause for _, cause, _ in turned.fired}) == len(turned.fired)
 
 
+def test_after_a_clock_that_was_ahead_new_data_goes_on_being_learned() -> None:
+    """Each training moves on what the next cause counts from, whenever it says that it began."""
+    ahead = NOON + 400 * DAY
+    wrong = past("on_new_data", at=ahead, cause=f"on_new_data:after {LEARNED.isoformat()}")
+    trained, done, until = [LEARNED, ahead], [wrong], LEARNED + 30 * DAY
+    causes = {wrong.cause}
+    for month in range(1, 4):
+        now = NOON + 31 * month * DAY
+        known = {"now": now, "trained": tuple(trained), "past": tuple(done), "trained_until": until}
+        found = due(on_new_data("30d"), facts(**known, rows_until=until + 30 * DAY))
+        assert isinstance(found, Due), found
+        causes.add(found.cause)
+        until += 30 * DAY
+        done.append(past("on_new_data", at=now, cause=found.cause))
+        trained.append(now)
+        answered = due(on_new_data("30d"), facts(**(known | {"past": tuple(done)}), rows_until=until))
+        assert isinstance(answered, Waiting)  # of two that look at once the other sees this
+    assert len(causes) == 4
+
+
+@pytest.mark.parametrize("trigger", [on_drift(), on_decay("roc_auc", by=0.03)], ids=["drift", "decay"])
+def test_after_a_clock_that_was_ahead_each_training_makes_another_cause(trigger: Trigger) -> None:
+    seen: dict[str, Any] = {"moved": DRIFTED, "quality": DECLINED, "rows_until": NOON}
+    ahead = NOON + 400 * DAY
+    trainings = [(LEARNED,), (LEARNED, ahead), (LEARNED, ahead, NOON - 3 * DAY), (LEARNED, ahead, NOON - 2 * DAY)]
+    found = [due(trigger, facts(**seen, trained=one)) for one in trainings]
+    assert len({one.cause for one in found if isinstance(one, Due)}) == len(trainings)
+    later = due(trigger, facts(**seen, trained=trainings[1], now=NOON + HOUR))
+    assert isinstance(later, Due)
+    assert isinstance(found[1], Due)
+    assert later.cause == found[1].cause
+
+
+def test_a_slot_that_was_passed_over_is_not_made_up_for_when_an_hour_comes_twice() -> None:
+    ran = {"cron": "30 2 * * *", "zone": BERLIN, "slot": "2026-10-25T02:30:00"}
+    done = past("every", at=datetime(2026, 10, 25, 0, 30, tzinfo=UTC), evidence=ran)
+    known = {"now": datetime(2026, 10, 25, 1, 10, tzinfo=UTC), "deployed_at": datetime(2026, 10, 1, tzinfo=UTC)}
+    found = due(every("30 2 * * *", zone=BERLIN), facts(**known, past=(done,)))
+    assert found == Waiting(reason="next on 2026-10-26 01:30 UTC")
+
+
+def test_one_line_in_two_zones_is_two_schedules() -> None:
+    known = {"now": datetime(2026, 3, 3, 8, 0, tzinfo=UTC), "deployed_at": datetime(2026, 3, 2, 12, tzinfo=UTC)}
+    berlin, york = every("0 3 * * *", zone=BERLIN), every("0 3 * * *", zone=NEW_YORK)
+    first = due(berlin, facts(**known))
+    assert isinstance(first, Due)
+    at = datetime(2026, 3, 3, 2, 0, tzinfo=UTC)
+    done = past("every", at=at, cause=first.cause, evidence=first.evidence)
+    assert isinstance(due(berlin, facts(**known, past=(done,))), Waiting)
+    second = due(york, facts(**known, past=(done,)))
+    assert isinstance(second, Due)
+    assert second.reason == "0 3 * * * came at 2026-03-03 03:00 America/New_York"
+    older = {name: value for name, value in first.evidence.items() if name != "zone"}
+    assert isinstance(due(berlin, facts(**known, past=(replace(done, evidence=older),))), Waiting)
+
+
+NEXT: list[tuple[str, str, str, str]] = [
+    ("30 2 * * *", "Europe/Berlin", "26-10-25T01:10", "26-10-26T01:30"),
+    ("30 2 * * *", "Europe/Berlin", "26-10-25T00:10", "26-10-25T00:30"),
+    ("30 2 * * *", "Europe/Berlin", "26-03-29T00:50", "26-03-29T01:00"),
+    ("0 3 * * *", "Europe/Berlin", "26-03-29T00:50", "26-03-29T01:00"),
+    ("*/20 * * * *", "Europe/Berlin", "26-10-25T01:10", "26-10-25T02:00"),
+    ("15 2 * * *", "Australia/Lord_Howe", "26-10-03T15:00", "26-10-03T15:30"),
+]
+
+
+@pytest.mark.parametrize(("cron", "zone", "now", "comes"), NEXT, ids=[f"{zone} {now}" for _, zone, now, _ in NEXT])
+def test_the_next_moment_is_the_one_at_which_it_fires(cron: str, zone: str, now: str, comes: str) -> None:
+    moment = following(cron, zone, _at(now))
+    assert moment == _at(comes)
+    before = slot(cron, zone, moment - timedelta(seconds=1))
+    assert slot(cron, zone, moment) > before
+
+
 def _at(text: str) -> datetime:
     return datetime.fromisoformat(f"20{text}").replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     ("when", "zone"),
-    [("0 3 * * 8", "UTC"), ("0 3 30 2 *", "UTC"), ("0 0 3 * * 1", "UTC"), ("0 3 * * 1", "Mars/Olympus")],
+    [
+        ("0 3 * * 8", "UTC"),
+        ("0 3 30 2 *", "UTC"),
+        ("0 0 3 * * 1", "UTC"),
+        ("0 3 * * 1", "Mars/Olympus"),
+        ("0 3 * * 1", None),
+    ],
 )
-def test_a_schedule_that_cannot_be_is_refused_where_it_is_declared(when: str, zone: str) -> None:
+def test_a_schedule_that_cannot_be_is_refused_where_it_is_declared(when: str, zone: Any) -> None:
     with pytest.raises(DeclarationError, match="every"):
         lw.every(when, zone=zone)
 
@@ -332,6 +413,12 @@ def test_it_learns_from_as_far_back_as_it_says(
     look_back: str | None, changed: dict[str, Any], since: date | None
 ) -> None:
     assert learns_since(Retrain(look_back=look_back), facts(**changed)) == since
+
+
+@pytest.mark.parametrize("by", [0, -0.1, float("inf"), float("nan"), True])
+def test_a_decline_that_cannot_be_is_refused(by: float) -> None:
+    with pytest.raises(DeclarationError, match="no amount above 0"):
+        on_decay("roc_auc", by=by)
 
 
 @pytest.mark.parametrize("given", REFUSED, ids=[next(iter(one)) for one in REFUSED])

@@ -145,6 +145,16 @@ def test_an_alarm_of_this_champion_proves_what_the_interval_does_not() -> None:
     assert isinstance(decay(kept), Due)
 
 
+def test_labels_are_counted_also_after_an_alarm_of_a_clock_that_was_ahead() -> None:
+    kept = with_champion()
+    measured(kept, 0.68, day=1, rows=900, number=0)
+    told = {"champion": "late v1", "version": 1, "labels": 300}
+    kept.stores.events.add("DecayFound", "loop:late", replace(kept.cause(), at=NOON + 365 * DAY), told)
+    found = decay(kept)
+    assert isinstance(found, Due)
+    assert found.evidence["labels"] == 900
+
+
 def test_what_is_said_of_another_version_counts_for_nothing() -> None:
     kept = with_champion()
     measured(kept, 0.5, day=1, rows=900, number=0, version=2)

@@ -114,7 +114,7 @@ def test_what_was_deployed_while_another_loop_trained_is_what_runs() -> None:
             kept.deploy("code-c, fixed", Retrain([]), "zeta")
         return kept.runs.run(deployment, parameters, run_id=run_id)
 
-    one = Retrainings(stores=kept.stores, tables=kept.tables, clock=kept.clock, actor="tester", run=long)
+    one = kept.reconciler(run=long)
     one.reconcile()
     assert ran == [("late", 1), ("middle", 2), ("zeta", 2)]
     assert one.reconcile() == 0
@@ -199,7 +199,7 @@ def test_killed_after_any_write_the_next_one_brings_it_to_its_end(writes: int) -
     kept = Kept()
     with pytest.raises(Killed):
         kept.reconciler(mortal(kept.stores, writes)).reconcile()
-    kept.clock.advance(HOLD_SECONDS + 1)
+    kept.lease_clock.advance(HOLD_SECONDS + 1)
     for _ in range(2):
         kept.reconciler().reconcile()
     assert [(one.trigger, one.status) for one in kept.past] == [("new code", RetrainingStatus.SUCCEEDED)]
@@ -214,13 +214,29 @@ def test_killed_while_it_runs_the_next_one_takes_that_run_up() -> None:
         begun.append(str(run_id))
         raise Killed
 
-    dying = Retrainings(stores=kept.stores, tables=kept.tables, clock=kept.clock, actor="tester", run=killed)
+    dying = kept.reconciler(run=killed)
     with pytest.raises(Killed):
         dying.reconcile()
-    kept.clock.advance(HOLD_SECONDS + 1)
+    kept.lease_clock.advance(HOLD_SECONDS + 1)
     assert kept.reconciler().reconcile() == 1
     assert kept.runs.begun == begun
     assert len(kept.past) == 1
+
+
+def test_who_fell_silent_is_replaced_also_while_the_clock_of_a_replay_stands() -> None:
+    kept = Kept()
+
+    def killed(deployment: Deployment, parameters: Mapping[str, Any], *, run_id: str | None = None) -> Ran:
+        raise Killed
+
+    with pytest.raises(Killed):
+        kept.reconciler(run=killed).reconcile()
+    kept.clock.jump(365 * 86_400)  # a year of the replay is no time for the process
+    assert kept.reconciler().reconcile() == 0
+    kept.clock.jump(-365 * 86_400)
+    kept.lease_clock.advance(HOLD_SECONDS + 1)
+    assert kept.reconciler().reconcile() == 1
+    assert [one.status for one in kept.past] == [RetrainingStatus.SUCCEEDED]
 
 
 def test_while_another_process_is_at_it_nobody_else_runs_it() -> None:
@@ -231,7 +247,7 @@ def test_while_another_process_is_at_it_nobody_else_runs_it() -> None:
         inside.append(kept.reconciler().reconcile())
         return Ran(status="rejected", run_id=run_id, version=2)
 
-    long_one = Retrainings(stores=kept.stores, tables=kept.tables, clock=kept.clock, actor="tester", run=long)
+    long_one = kept.reconciler(run=long)
     assert long_one.reconcile() == 2
     assert inside == [0]
     assert (kept.past[0].status, kept.past[0].version) == (RetrainingStatus.REJECTED, 2)
@@ -247,14 +263,14 @@ def test_a_run_that_cannot_begin_is_a_failure_but_a_store_that_is_away_is_waited
         raise UsageError("the environment cannot be made")
 
     def one(run: Any) -> Retrainings:
-        return Retrainings(stores=kept.stores, tables=kept.tables, clock=kept.clock, actor="tester", run=run)
+        return kept.reconciler(run=run)
 
     waiting = one(away)
     waiting.reconcile()
     waiting.reconcile()
     assert kept.past[0].status.value == "claimed"
     assert [event.kind for event in kept.stores.events.list()][-1] == "ReconcilerFailed"
-    kept.clock.advance(HOLD_SECONDS + 1)
+    kept.lease_clock.advance(HOLD_SECONDS + 1)
     one(wrong).reconcile()
     assert kept.past[0].status.value == "failed"
     assert "the environment cannot be made" in kept.past[0].error

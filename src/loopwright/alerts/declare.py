@@ -39,6 +39,7 @@ WEBHOOK = "webhook+"
 """Before the address of one that takes plain JSON."""
 _FROM_ENVIRONMENT = "env:"
 _LONGEST_NAME = 64
+_FORMS: Mapping[type, str] = {str: '"..."', float: "0.99", list: '["..."]'}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +68,13 @@ class Recipient:
     """When, in UTC, the day's digest goes out; None: not here."""
 
     def wants(self, loop: str, urgency: Urgency) -> bool:
-        return urgency in self.urgency and self._is_mine(loop)
+        return urgency in self.urgency and self.is_for(loop)
 
     def subscribes(self, loop: str, kind: str) -> bool:
-        return self._is_mine(loop) and any(fnmatchcase(kind, pattern) for pattern in self.events)
+        return self.is_for(loop) and any(fnmatchcase(kind, pattern) for pattern in self.events)
 
-    def _is_mine(self, loop: str) -> bool:
+    def is_for(self, loop: str) -> bool:
+        """Whether what happens to a loop is told here at all."""
         return not loop or any(fnmatchcase(loop, pattern) for pattern in self.loops)
 
 
@@ -187,9 +189,12 @@ def _time(told: Any, where: str) -> time | None:
     if told is None:
         return None
     try:
-        return told if isinstance(told, time) else time.fromisoformat(told)
+        found = told if isinstance(told, time) else time.fromisoformat(told)
     except (TypeError, ValueError):
         raise SettingsError(f"digest = {told!r} is no time of day", where=where, fix='write digest = "08:00"') from None
+    if found.tzinfo is not None:
+        raise SettingsError(f"digest = {told!r} names a zone", where=where, fix='write it in UTC: digest = "08:00"')
+    return found
 
 
 def _texts(found: Mapping[str, Any], name: str, default: list[str], where: str) -> list[str]:
@@ -204,7 +209,10 @@ def _of(found: Mapping[str, Any], name: str, kind: type, default: Any, where: st
     told = found.get(name, default)
     fits = isinstance(told, int | float) and not isinstance(told, bool) if kind is float else isinstance(told, kind)
     if not fits:
-        raise SettingsError(f"{name} = {told!r} is not of kind {kind.__name__}", where=where)
+        shown = name if name == "url" else f"{name} = {told!r}"  # it may hold a password
+        raise SettingsError(
+            f"{shown} is not of kind {kind.__name__}", where=where, fix=f"write {name} = {_FORMS[kind]}"
+        )
     return float(told) if kind is float else told
 
 

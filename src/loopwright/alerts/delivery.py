@@ -8,9 +8,12 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import threading
+from base64 import b64encode
 from collections.abc import Mapping
+from queue import Empty, SimpleQueue
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from loopwright.alerts.declare import WEBHOOK, Recipient
 from loopwright.alerts.incident import Message
@@ -18,7 +21,8 @@ from loopwright.alerts.urgency import Urgency
 from loopwright.errors import MissingExtra
 
 _logger = logging.getLogger(__name__)
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS, LONGEST_SECONDS = 10.0, 30.0
+"""For a word of a receiver, and for all of a delivery."""
 
 
 class Undelivered(Exception):
@@ -26,7 +30,31 @@ class Undelivered(Exception):
 
 
 def deliver(message: Message, to: Recipient) -> None:
-    """Send it now. Raises `Undelivered`, and MissingExtra for a way that needs Apprise where that is not installed."""
+    """Send it now. Raises `Undelivered`, and MissingExtra for a way that needs Apprise where that is not installed.
+
+    A receiver that answers a byte at a time keeps within every timeout of a socket, so the whole is timed, too: what
+    takes longer is left to itself, and may still arrive.
+    """
+    ended = SimpleQueue[Exception | None]()
+
+    def work() -> None:
+        try:
+            _send(message, to)
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    threading.Thread(target=work, name="alert", daemon=True).start()
+    try:
+        error = ended.get(timeout=LONGEST_SECONDS)
+    except Empty:
+        raise Undelivered(f"it took longer than {LONGEST_SECONDS:g} s") from None
+    if error is not None:
+        raise error
+
+
+def _send(message: Message, to: Recipient) -> None:
     if to.url.startswith(WEBHOOK):
         _post(to.url.removeprefix(WEBHOOK), body_of(message))
     else:
@@ -51,7 +79,7 @@ def _post(url: str, body: Mapping[str, Any]) -> None:
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     connection = connect(parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS)
     try:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", **_credentials(parts)})
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise Undelivered(f"it does not answer: {type(error).__name__}") from None  # the text may hold the address
@@ -59,6 +87,14 @@ def _post(url: str, body: Mapping[str, Any]) -> None:
         connection.close()
     if not 200 <= status < 300:  # a redirect is not followed: it may lead anywhere
         raise Undelivered(f"it answered {status}")
+
+
+def _credentials(parts: SplitResult) -> dict[str, str]:
+    """Of an address that names a user (RFC 7617)."""
+    if parts.username is None:
+        return {}
+    told = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Authorization": f"Basic {b64encode(told.encode()).decode()}"}
 
 
 def _notify(url: str, message: Message) -> None:
@@ -70,9 +106,9 @@ def _notify(url: str, message: Message) -> None:
             fix=f'pip install "loopwright[alerts]", or give a url {WEBHOOK}https://...',
         ) from None
     kinds = {Urgency.PAGE: apprise.NotifyType.FAILURE, Urgency.NOTIFY: apprise.NotifyType.WARNING}
-    way = apprise.Apprise()
+    way = apprise.Apprise(asset=apprise.AppriseAsset(http_redirects=False))  # it may lead anywhere, and lose the rest
     if not way.add(url):
-        raise Undelivered(f"Apprise knows no way like {urlsplit(url).scheme}://")
+        raise Undelivered(f"Apprise cannot use this {urlsplit(url).scheme}:// address: it wants more of it, or another")
     kind = kinds.get(message.urgency, apprise.NotifyType.INFO)
     if not way.notify(title=message.title, body=message.body, notify_type=kind):
         raise Undelivered(f"{urlsplit(url).scheme}:// did not take it")

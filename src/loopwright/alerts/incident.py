@@ -55,6 +55,8 @@ class Incident:
     count: int = 1
     told: Urgency | None = None
     """As how urgent it was told; None: nobody was told yet."""
+    told_before: tuple[Urgency, ...] = ()
+    """As how urgent until then: who heard of it then hears of its end, too."""
     over_at: datetime | None = None
 
     @property
@@ -168,7 +170,8 @@ def _told(incident: Incident, config: Config, now: datetime) -> list[Message]:
     if incident.over_at is not None:
         if incident.told is None or incident.told is Urgency.DIGEST:
             return []
-        takers = [one for one in config.recipients if one.wants(incident.loop, incident.told)]
+        told = (incident.told, *incident.told_before)
+        takers = [one for one in config.recipients if any(one.wants(incident.loop, urgency) for urgency in told)]
         return [_message(incident, one, incident.told, "over", now) for one in takers]
     is_news = incident.told is None or incident.urgency.rank < incident.told.rank
     if not is_news or incident.urgency is Urgency.DIGEST:
@@ -178,7 +181,10 @@ def _told(incident: Incident, config: Config, now: datetime) -> list[Message]:
 
 
 def _as_told(incident: Incident) -> Incident:
-    return replace(incident, told=None if incident.over_at is not None else incident.urgency)
+    if incident.over_at is not None:
+        return replace(incident, told=None, told_before=())
+    before = () if incident.told is None else (incident.told, *incident.told_before)
+    return replace(incident, told=incident.urgency, told_before=before)
 
 
 def _message(incident: Incident, to: Recipient, urgency: Urgency, word: str, now: datetime) -> Message:
@@ -230,7 +236,7 @@ def _digest(ledger: Ledger, config: Config, now: datetime) -> Ledger:
         kept = [*sent, Digested(to=to.name, on=today)][-_DIGESTS:]
         digested = [*(one for one in digested if one.to != to.name), *kept]
         since = now - timedelta(days=1)
-        mine = [one for one in ledger.incidents if _is_for(one, to) and (one.over_at is None or one.over_at > since)]
+        mine = [one for one in ledger.incidents if to.is_for(one.loop) and (one.over_at is None or one.over_at > since)]
         if mine:
             messages.append(_digest_of(mine, to, today, now))
     return replace(ledger, digested=tuple(digested), outbox=(*ledger.outbox, *messages))
@@ -240,10 +246,6 @@ def _was_sent(sent: Sequence[Digested], now: datetime) -> bool:
     """Today's, or one of the next days by a clock that was set back since; one of a year ahead says nothing."""
     today, week = now.date().isoformat(), (now + timedelta(days=7)).date().isoformat()
     return any(today <= one.on <= week for one in sent)
-
-
-def _is_for(incident: Incident, to: Recipient) -> bool:
-    return any(to.wants(incident.loop, urgency) for urgency in Urgency) or not to.urgency
 
 
 def _digest_of(incidents: Iterable[Incident], to: Recipient, today: str, now: datetime) -> Message:

@@ -4,7 +4,7 @@ and its record, it sends again, under the same id."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -129,19 +129,17 @@ class Alerts:
             kept = self._stores.progress.put(replace(kept, value=value), self._cause())
 
     def _send(self, kept: Progress, ledger: Ledger, config: Config, now: datetime) -> int:
-        """What is due, the most urgent first, each recorded before the next one goes. Who was not reached is not tried
-        again in this pass: one way that does not answer keeps the others waiting once."""
+        """What is due, each recorded before the next one goes. Who was not reached is not tried again in this pass:
+        one way that does not answer keeps the others waiting once."""
         recipients, sent, down = {one.name: one for one in config.recipients}, 0, set[str]()
-        due = sorted((one for one in ledger.outbox if one.due_at <= now), key=lambda one: one.urgency.rank)
-        for message in due:
+        for message in in_turn(ledger.outbox, now):
             if message.to in down:
                 continue
             after = self._tried(message, recipients.get(message.to), now)
             sent += after is None
             if after is not None:
                 down.add(message.to)
-            rest = [after if one.id == message.id else one for one in ledger.outbox]
-            ledger = replace(ledger, outbox=tuple(one for one in rest if one is not None))
+            ledger = replace(ledger, outbox=tuple(_without(ledger.outbox, message, after)))
             kept = self._put(kept, ledger)
         return sent
 
@@ -164,6 +162,29 @@ class Alerts:
         _logger.warning("%s could not be told of %r: %s", message.to, message.title, why)
         rest = min(_LONGEST_REST, _FIRST_REST * 2 ** min(message.attempts, 20))
         return replace(message, attempts=message.attempts + 1, due_at=now + rest)
+
+
+def in_turn(outbox: Sequence[Message], now: datetime) -> list[Message]:
+    """What goes out now, the most urgent first; of one incident to one recipient in the order of making, for an end
+    that came before its beginning would leave it open for ever."""
+    lines: dict[tuple[str, str], list[Message]] = {}
+    for one in outbox:
+        lines.setdefault((one.to, one.key), []).append(one)
+    due = [line for line in lines.values() if any(one.due_at <= now for one in line)]
+    due.sort(key=lambda line: min(one.urgency.rank for one in line))
+    return [one for line in due for one in line]
+
+
+def _without(outbox: Sequence[Message], tried: Message, after: Message | None) -> Iterator[Message]:
+    """What is left once one was tried; what comes after it in its line rests as long as it does."""
+    for one in outbox:
+        if one.id == tried.id:
+            if after is not None:
+                yield after
+        elif after is not None and (one.to, one.key) == (after.to, after.key):
+            yield replace(one, due_at=max(one.due_at, after.due_at))
+        else:
+            yield one
 
 
 def ledger_of(stores: Stores) -> Ledger | None:

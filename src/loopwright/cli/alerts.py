@@ -107,6 +107,8 @@ def silence(
     from loopwright.alerts.incident import Silence
 
     lasts = duration(length, "--for")
+    if not pattern.strip():
+        raise UsageError("the pattern is empty", fix='write the key of an incident, or "*" for all: lw alerts list')
     with words.opened(project, flags) as opened:
         cause = opened.cause(because or "lw alerts silence")
         until = cause.at + lasts

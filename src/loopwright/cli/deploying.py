@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +20,21 @@ from loopwright import system
 from loopwright.core.artifact import Artifact, Kind
 from loopwright.core.deployment import Deployment
 from loopwright.data.table import Table
-from loopwright.errors import DataError, LoadError, LoopwrightError, MissingExtra, StepError
+from loopwright.errors import (
+    DataError,
+    DeclarationError,
+    LoadError,
+    LoopwrightError,
+    MissingExtra,
+    StepError,
+    did_you_mean,
+)
 from loopwright.pipeline import deployed, provenance
 from loopwright.pipeline.described import CODE, LOCK, Described
 from loopwright.pipeline.request import Request
 from loopwright.pipeline.supervisor import Ending
+from loopwright.registry.evidence import evaluation_of
+from loopwright.retrain.triggers import OnDecay, from_spec
 from loopwright.system import System
 
 ROWS = 2_000
@@ -91,6 +101,7 @@ class Deploying:
                 ending = system.try_out(trial, self._asked(trial, found, home, rows=0 if sample else rows))
                 if ending.status not in _PASSED:
                     raise _failed(ending, home, Path(found.root))
+                refuse_unmeasured(found, _measured(trial, found.loop))
                 told.append(_tried(trial, ending, found.spec["table"]["name"]))
         return told[0]
 
@@ -228,6 +239,25 @@ def _tried(trial: System, ending: Ending, table: str) -> str:
     said = "accepted" if ending.is_success else "rejected by a gate, which on so few rows is no obstacle"
     count = trial.tables.current(table).rows if table in trial.tables.names() else 0
     return f"a whole run on the {count:,} newest rows of {table}: {said}{judged}"
+
+
+def refuse_unmeasured(found: Described, known: Sequence[str]) -> None:
+    """Raises `DeclarationError` for a decay that is waited for in vain: of a metric that the trial's model has not.
+    Where no model was measured, nothing is known."""
+    for trigger in from_spec(found.spec.get("retrain")).triggers:
+        if known and isinstance(trigger, OnDecay) and trigger.metric not in known:
+            raise DeclarationError(
+                f"retrain= waits for the decay of {trigger.metric!r}, which no evaluation of this loop has",
+                where=f"Loop({found.loop!r})",
+                fix=did_you_mean(trigger.metric, known),
+            )
+
+
+def _measured(trial: System, loop: str) -> list[str]:
+    """The metrics that the trial's model was measured by."""
+    version = next(iter(trial.stores.versions.list(loop)), None)
+    evaluation = evaluation_of(trial.stores, version) if version else None
+    return [one.metric for one in evaluation.metrics] if evaluation else []
 
 
 def _failed(ending: Ending, home: Path, root: Path) -> LoopwrightError:

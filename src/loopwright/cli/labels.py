@@ -136,7 +136,8 @@ def _history(opened: System, prediction: str) -> tuple[list[Label], str]:
             early += told_labels.history(opened.workspace, loop, prediction, None)
         if not early:
             raise
-        return early, f"{prediction}, which nobody predicted yet,"
+        once = [one for number, one in enumerate(early) if one not in early[:number]]  # each loop's have those aside
+        return once, f"{prediction}, which nobody predicted yet,"
     told = told_labels.history(opened.workspace, line["loop"], line["id"], line.get("key"))
     return told, f"{line['id']} of {line['loop']}"
 
@@ -145,14 +146,13 @@ def _coverage(
     opened: System, loop: str, within: timedelta | None, outcome: str | None
 ) -> tuple[list[dict[str, Any]], int]:
     """By version and arm, and how many labels are kept for predictions that are not there, of this loop or of none."""
-    from loopwright.predictions import aside, finding, joining, journal
+    from loopwright.predictions import finding, joining, journal
     from loopwright.predictions import labels as told_labels
 
     if loop not in journal.loops(opened.workspace / journal.FOLDER):
         opened.stores.versions.get(loop, "newest")  # which refuses a loop that is not there
     joined = joining.joined(opened.workspace, loop, known_at=opened.clock.now(), within=within, outcome=outcome)
-    early = Counter({prediction: len(lines) for prediction, lines in aside.waiting(opened.workspace).items()})
-    early.update(one.prediction_id for one in told_labels.told(opened.workspace, loop) if one.prediction_id)
+    early = Counter(one.prediction_id for one in told_labels.told(opened.workspace, loop) if one.prediction_id)
     known = finding.known(opened.workspace, early)
     unknown = sum(count for prediction, count in early.items() if prediction not in known)
     return joining.coverage(joined).to_dicts(), unknown
@@ -244,7 +244,8 @@ def _added(
             body = Body(labels=[_label(row, beside, first + i + 1) for i, row in enumerate(some)], origin=origin)
             taken = labelling.take(body, lambda _: None, is_text=True)
         except (Refused, ValueError) as error:
-            raise DataError(_words(error, first), where=file, fix="see: lw labels add --help") from None
+            before = f"the {first:,} before it are taken, and again are no harm; " if first else ""
+            raise DataError(_words(error, first), where=file, fix=f"{before}see: lw labels add --help") from None
         done = Accepted(done.accepted + taken.accepted, done.unknown + taken.unknown, done.unmatched + taken.unmatched)
         first += len(some)
     return done
@@ -268,7 +269,9 @@ def _words(error: Exception, first: int) -> str:
     if not isinstance(error, Refused) or not error.problems:
         return str(error)
     one = error.problems[0]
-    return f"label {first + one.row + 1:,} of the file: {one.column or 'it'} is {one.value!r}, not {one.expected}"
+    if one.column is None:
+        return f"label {first + one.row + 1:,} of the file needs {one.expected}"
+    return f"label {first + one.row + 1:,} of the file: {one.column} is {one.value!r}, not {one.expected}"
 
 
 def _tell(done: Accepted, loop: str, *, as_json: bool) -> None:

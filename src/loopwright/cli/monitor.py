@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ MONITORS = ("operation", "input", "skew", "drift", "prediction", "quality", "est
 _LABELLED = ("quality", "outcome")
 _RANK = {level: place for place, level in enumerate((Level.ALARMED, Level.NOTICED, Level.UNKNOWN, Level.FINE))}
 _COLOURS = {Level.ALARMED: "red", Level.NOTICED: "yellow", Level.UNKNOWN: "cyan", Level.FINE: "green"}
+_MOST = 1_000_000
+"""Findings that are looked through at once."""
 _SHARES = ("share", "error_share", "labelled_share")
 _HEADER = ["", "UNTIL (UTC)", "MONITOR", "ABOUT", "VERSION", "MEASURE", "NUMBER", "LIMIT", "WHY"]
 
@@ -52,7 +54,7 @@ def monitor(
 @click.option("--about", metavar="SUBJECT", help="Only of this column, slice or metric.")
 @click.option("--since", metavar="MOMENT", help="Only of windows that end after it.")
 @click.option("--open", "is_open", is_flag=True, help="Only what is not as it should be.")
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=1000, show_default=True, help="How many.")
 def findings(
     loop: str,
     name: str | None,
@@ -69,10 +71,18 @@ def findings(
     if name is not None and name not in MONITORS:
         raise UsageError(f"there is no monitor {name!r}", where="--monitor", fix=did_you_mean(name, MONITORS))
     with words.opened(project, flags) as opened:
-        found = opened.stores.findings.list(loop, monitor=name, since=_moment(since, "--since"), limit=limit)
+        is_all = about is None and not is_open
+        found = opened.stores.findings.list(
+            loop, monitor=name, since=_moment(since, "--since"), limit=limit if is_all else _MOST
+        )
         _refuse_unknown(opened, loop, found)
         kept = [one for one in found if about in (None, one.subject)]
-        kept = [one for one in kept if not is_open or _is_open(one)]
+        kept = [one for one in kept if not is_open or _is_open(one)][:limit]
+        there = [] if kept or as_json else opened.stores.findings.newest(loop)
+        if there:
+            flagged = {"--monitor": name, "--about": about, "--since": since, "--open": "" if is_open else None}
+            _tell_what_there_is(loop, there, flagged)
+            return
         _tell(loop, kept, as_json=as_json, is_history=True)
 
 
@@ -116,7 +126,7 @@ def _is_open(one: Finding) -> bool:
 
 
 def _of_window(opened: System, loop: str, at: datetime) -> Sequence[Finding]:
-    found = opened.stores.findings.list(loop, since=at, limit=1_000_000)
+    found = opened.stores.findings.list(loop, since=at, limit=_MOST)
     return [one for one in found if one.since <= at < one.until]
 
 
@@ -153,6 +163,20 @@ def _tell(loop: str, found: Sequence[Finding], *, as_json: bool, is_history: boo
         last = max(found, key=lambda one: one.until)
         click.echo(f"{loop}, {_window(last)} UTC, as known at {text.moment(last.known_at)}: {_counted(found)}")
     click.echo(text.columns(map(_row, found), _HEADER))
+
+
+def _tell_what_there_is(loop: str, there: Sequence[Finding], flagged: Mapping[str, str | None]) -> None:
+    """In place of findings, where none fits what was asked: how far windows go, and what is looked at in them."""
+    asked = " ".join(f"{option} {given}".rstrip() for option, given in flagged.items() if given is not None)
+    last = max(one.until for one in there)
+    click.echo(f"nothing that the monitors of {loop} found fits {asked}; up to {_minute(last)} UTC they looked at")
+    subjects = {name: sorted({one.subject for one in there if one.monitor == name}) for name in MONITORS}
+    rows = [[name, printable(_some(found))] for name, found in subjects.items() if found]
+    click.echo(text.columns(rows, ["MONITOR", "ABOUT"]))
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _counted(found: Sequence[Finding]) -> str:

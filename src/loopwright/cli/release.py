@@ -117,6 +117,8 @@ def list_releases(loop: str | None, limit: int, project: Path | None, flags: tup
     """List the releases there were, newest first."""
     opened = words.opened(project, flags)
     found = opened.stores.releases.list(loop, limit=limit)
+    if loop and not found:
+        _refuse_unknown(opened, loop)
     if as_json:
         words.print_json([_release_json(one) for one in found])
     elif not found:
@@ -186,19 +188,29 @@ def _plan(opened: System, loop: str, given: dict[str, Any]) -> Plan:
         told = opened.stores.deployments.get(loop).spec.get("release")
     except NotFound:
         told = None
+    parts = _parts(given)
+    try:
+        return changed(from_spec(told) if told else Canary(), given["kind"], parts)
+    except DeclarationError as error:
+        raise UsageError(error.what, where=_given(given), fix=error.fix) from None
+
+
+def _parts(given: dict[str, Any]) -> dict[str, Any]:
+    """Of a plan, by the names they have in a loop file."""
     names = ("hold", "shadow", "patience", "watch", "share", "lasts", "alpha", "unlike")
     parts = {name: given[name] for name in names if given[name] is not None}
     if given["shares"] is not None:
         parts["shares"] = _shares(given["shares"])
     if given["no_shadow"]:
+        if "shadow" in parts:
+            raise UsageError(
+                f"a shadow of {parts['shadow']} and none", where=_given(given), fix="leave out --shadow or --no-shadow"
+            )
         parts["shadow"] = None
     for name, option in (("bigger_is_better", "bigger"), ("smaller_is_better", "smaller")):
         if given[option]:
             parts[name] = list(given[option])
-    try:
-        return changed(from_spec(told) if told else Canary(), given["kind"], parts)
-    except DeclarationError as error:
-        raise UsageError(error.what, where=_given(given), fix=f"as in {_EXAMPLE}") from None
+    return parts
 
 
 def _given(given: dict[str, Any]) -> str:
@@ -207,7 +219,8 @@ def _given(given: dict[str, Any]) -> str:
     for name, value in given.items():
         option = "--plan" if name == "kind" else f"--{name.replace('_', '-')}"
         values = value if isinstance(value, tuple) else (value,)
-        written += [option if one is True else f"{option} {one}" for one in values if one not in (None, False)]
+        told = [one for one in values if one is not None and one is not False]  # 0.0 is told, and equals False
+        written += [option if one is True else f"{option} {one}" for one in told]
     return " ".join(written)
 
 
@@ -225,6 +238,12 @@ def _ask(move: str, name: str, because: str, project: Path | None, flags: tuple[
     opened = words.opened(project, flags)
     standing, decision = ask(opened.stores, name, Move(move), opened.cause(because))
     _tell(opened, decision, standing.release, as_json=as_json)
+
+
+def _refuse_unknown(opened: System, loop: str) -> None:
+    """Raises `VersionNotFound` for a loop that has no version and is not deployed."""
+    if not any(one.loop == loop for one in opened.stores.deployments.in_force()):
+        opened.stores.versions.get(loop, "newest")
 
 
 def _tell(opened: System, decision: Decision, found: Release, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,25 +65,22 @@ def retrain(
 def why_not(loop: str, project: Path | None, flags: tuple[str, ...], as_json: bool) -> None:
     """Say of each trigger of LOOP what it is waiting for, and what the last retrainings came to."""
     from loopwright.retrain.reading import Reading, retrain_of
+    from loopwright.retrain.sources import last_look
 
     opened = words.opened(project, flags)
     _refuse_undeployed(opened, loop)
     deployment, facts = Reading(opened.stores, opened.tables).one(loop, opened.clock.now())
-    lines = list(_lines(retrain_of(deployment), facts))
-    newest = facts.past[:_NEWEST]
+    lines, newest = list(_lines(retrain_of(deployment), facts)), facts.past[:_NEWEST]
+    going = next((one for one in opened.stores.retrainings.unfinished() if one.loop == loop), None)
+    source = last_look(opened.stores, deployment)
     if as_json:
-        told = {"loop": loop, "deployment": deployment.number, "champion": facts.champion}
-        told |= {"coming": asdict(facts.coming) if facts.coming else None}
+        told = {"loop": loop, "deployment": deployment.number, "champion": facts.champion, "source": source}
+        told |= {"coming": asdict(facts.coming) if facts.coming else None, "unfinished": going and _json(going)}
         words.print_json(told | {"triggers": list(map(asdict, lines)), "retrainings": list(map(_json, newest))})
         return
-    held = next((one.held_by for one in lines if one.held_by), "")
-    click.echo(text.columns([[one.trigger, _told(one)] for one in lines]))
-    if held:
-        click.echo(f"\n{held}")
-    if facts.coming is not None and facts.coming.to_do:
-        click.echo(f"\n{facts.coming.says}\n  to do: {facts.coming.to_do}")
-    if newest:
-        click.echo(f"\n{text.columns(map(_row, newest), _HEADER)}")
+    blocks = [text.columns([[one.trigger, _told(one)] for one in lines]), _holds(lines, going), source, _to_do(facts)]
+    blocks += [text.columns(map(_row, newest), _HEADER)] if newest else []
+    click.echo("\n\n".join(filter(None, blocks)))
 
 
 @words.command(words.root, "retrainings", example="lw retrainings flights --limit 5")
@@ -131,6 +128,19 @@ def _outcome(found: Retraining) -> str:
             return f"{text.status('failed')}: {found.error}\n  to do: lw logs {found.run_id}"
     made = f"v{found.version}" if found.version else "the same model as before"
     return f"{text.status(found.status.value)}: run {found.run_id} made {made}; see: lw show {found.run_id}"
+
+
+def _holds(lines: Iterable[Line], going: Retraining | None) -> str:
+    """What keeps all that is due; also while nothing is, a retraining that has not ended."""
+    if going is None:
+        return next((one.held_by for one in lines if one.held_by), "")
+    begun = f"{going.trigger} began a retraining on {text.moment(going.created_at)} UTC"
+    return f"{begun}, which has not ended: lw show {going.run_id}"
+
+
+def _to_do(facts: Facts) -> str:
+    coming = facts.coming
+    return f"{coming.says}\n  to do: {coming.to_do}" if coming is not None and coming.to_do else ""
 
 
 def _json(one: Retraining) -> dict[str, Any]:

@@ -55,4 +55,5 @@ loop = lw.Loop(
     judge=lw.Judge(
         "roc_auc", slices=["channel"], gates=[lw.at_least("roc_auc", 0.7), lw.not_worse("roc_auc", by=0.01)]
     ),
+    release=lw.Canary(),  # once it is deployed: lw deploy loop.py, and lw up
 )

@@ -110,6 +110,18 @@ class Detector:
         """How many labels came before the decline, if there is one, most likely began."""
         return self.starts[int(np.argmax(self.rises))]
 
+    @property
+    def errors(self) -> tuple[float, int]:
+        """How many errors, among how many labels, since it `began`: what the evidence since then was summed from.
+
+        >>> Detector.of(0.1).update([0.0] * 50 + [1.0, 0.0] * 20).errors
+        (20.0, 40)
+        """
+        at = int(np.argmax(self.rises))
+        count, rate = self.labels - self.starts[at], float(self._rates[at])
+        wrong, right = math.log(rate / self.rate), math.log((1 - rate) / (1 - self.rate))
+        return round((self.rises[at] - count * right) / (wrong - right), 6), count
+
     def _risen(self, errors: Array) -> tuple[Array, Any]:
         """With S the running sum of log L, the rise is S less its least value so far."""
         upto = np.vstack([np.zeros(POINTS), np.cumsum(self._gained(errors), axis=0)])

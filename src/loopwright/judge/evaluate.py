@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from loopwright.judge.sample import Floats, Sample, sample
 LEAST_ROWS = 200
 LEAST_OF_EACH = 20
 """Rows of each label that a binary slice must have to be measured."""
+Bounds = Callable[[str, float, Floats, float], tuple[float, float] | None]
+"""Makes the interval of a metric: of its name, its value, its resamples, and the level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class _Settings:
     draws: int
     seed: int
     least_rows: int
+    bounds: Bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +57,16 @@ def evaluate(
     seed: int = 0,
     least_rows: int = LEAST_ROWS,
     groups: ArrayLike | None = None,
+    bounds: Bounds = metric_bounds,
 ) -> Evaluation:
     """Measure a model's predictions: all metrics of the task, or those named.
 
     `labels` `(rows,)`, `predictions` `(rows,)` or `(rows, classes)`, `weights` `(rows,)` of 0 or more; `columns` holds
     what slices are cut by, each `(rows,)`; `slices` names columns of it, or tuples of columns. Intervals hold `level`
     of `draws` Poisson bootstrap resamples, the same for the same seed; rows of equal `groups` `(rows,)` are drawn
-    together. In resamples, more than 1,024 distinct scores are put into 1,024 bins of equal rows; values are exact. A
-    slice below `least_rows` rows, or with fewer than 20 of either binary label, is counted and not measured. Of one set
-    of columns at most 200 slices are kept.
+    together; `bounds` makes an interval of resamples, of percentiles as a rule. In resamples, more than 1,024 distinct
+    scores are put into 1,024 bins of equal rows; values are exact. A slice below `least_rows` rows, or with fewer than
+    20 of either binary label, is counted and not measured. Of one set of columns at most 200 slices are kept.
 
     Raises `DataError` as `sample` does and for a slice's column that is missing; `UsageError` for an unknown metric,
     a level that is no share, or no draws.
@@ -77,8 +81,9 @@ def evaluate(
     checked = sample(labels, predictions, task=task, weights=weights, classes=classes, groups=groups)
     check_settings(draws=draws, level=level)
     settings = _Settings(
-        names=checked_names(metrics, checked.task), level=level, draws=draws, seed=seed, least_rows=least_rows
-    )
+        names=checked_names(metrics, checked.task), level=level, draws=draws, seed=seed, least_rows=least_rows,
+        bounds=bounds,
+    )  # fmt: skip
     each = [(by, _by(checked, {} if columns is None else columns, by, settings)) for by in column_sets(slices)]
     return Evaluation(
         task=checked.task.value,
@@ -112,16 +117,16 @@ def _measure(rows: Sample, settings: _Settings, name: str) -> tuple[tuple[Measur
     """The metrics of these rows, and their resamples `(draws, metrics)`."""
     exact, draws = resampled([rows], settings.names, draws=settings.draws, generator=generator_for(settings.seed, name))
     found = [
-        _measured(metric, float(exact[0, place]), draws[:, 0, place], rows, settings.level)
+        _measured(metric, float(exact[0, place]), draws[:, 0, place], rows, settings)
         for place, metric in enumerate(settings.names)
     ]
     return tuple(found), draws[:, 0]
 
 
-def _measured(name: str, value: float, draws: Floats, rows: Sample, level: float) -> Measured:
+def _measured(name: str, value: float, draws: Floats, rows: Sample, settings: _Settings) -> Measured:
     if np.isnan(value):
         return Measured(metric=name, reason=why_undefined(name, rows))
-    found = metric_bounds(name, value, draws, level)
+    found = settings.bounds(name, value, draws, settings.level)
     if found is None:
         return Measured(metric=name, value=value, reason="undefined in too many resamples for an interval")
     return Measured(metric=name, value=value, low=found[0], high=found[1])

@@ -161,7 +161,7 @@ def _before(watching: Watching, state: State, champion: Known | None, kinds: Any
     for since in state.spans:
         kept = spans.kept(watching.workspace, watching.watched.loop, since)
         if kept is None:
-            window = Window(since=since, until=since + state.length)
+            window = Window(since=since, until=window_of(since, state.length).until)
             lines = pieces(watching.workspace, watching.watched.loop, window, kinds, watching.stretches)
             contract = None if champion is None else champion.contract
             kept = spans.span_of(look(lines, contract, watching.known))

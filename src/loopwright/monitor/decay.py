@@ -47,6 +47,14 @@ class Watch:
             return None
         return moment(self.moments.get(str(self.detector.began)))
 
+    @property
+    def share(self) -> float | None:
+        """Of errors: once it alarmed of those since the decline began, and before among the labels given last."""
+        if self.alarmed_at is None or self.detector is None:
+            return self.recent
+        errors, labels = self.detector.errors
+        return errors / labels if labels else self.recent
+
     @classmethod
     def of(cls, known: Known, kept: Mapping[str, Any] | None) -> Watch:
         """As it was kept, or a new one for another champion, and for what an older version kept otherwise."""
@@ -123,7 +131,7 @@ def decay(view: View, watch: Watch) -> Iterator[Finding]:
     found, rate = watch.detector, None if watch.detector is None else watch.detector.rate
     level, reason = _said(watch)
     yield view.found(
-        "quality", "decay", level, reason, measure="error_share", number=watch.recent, limit=rate,
+        "quality", "decay", level, reason, measure="error_share", number=watch.share, limit=rate,
         version=watch.version, **({} if found is None else _evidence(watch, found)),
     )  # fmt: skip
 
@@ -132,18 +140,20 @@ def _said(watch: Watch) -> tuple[Level, str]:
     found = watch.detector
     if found is None:
         return Level.UNKNOWN, "the bundle does not say how often the champion was wrong on held-out rows"
-    newest = f"{watch.recent or 0:.1%} of the newest answers are wrong, {found.rate:.1%} are tolerated"
+    share, tolerated = f"{watch.share or 0:.1%}", f"{found.rate:.1%} are tolerated"
     if watch.alarmed_at is not None:
         when = f"found {watch.alarmed_at:%Y-%m-%d %H:%M}"
         began = "" if watch.began_at is None else f", and began about {watch.began_at:%Y-%m-%d %H:%M}"
-        return Level.ALARMED, f"the champion became worse, by {found.labels:,} labels: {newest}; {when}{began}"
+        since = f"{share} of the {found.errors[1]:,} since it declined were wrong, {tolerated}"
+        return Level.ALARMED, f"the champion became worse, by {found.labels:,} labels: {since}; {when}{began}"
     if found.labels < _LEAST:
         return Level.UNKNOWN, f"not enough data: {_LEAST - found.labels} more labels are needed"
-    return Level.FINE, f"no decline in {found.labels:,} labels: {newest}"
+    return Level.FINE, f"no decline in {found.labels:,} labels: {share} of the newest answers are wrong, {tolerated}"
 
 
 def _evidence(watch: Watch, found: Detector) -> dict[str, Any]:
-    return {"labels": found.labels, "log_statistic": found.log_statistic, "run_length": found.run_length,
+    return {"labels": found.labels, "recent": watch.recent,
+            "log_statistic": found.log_statistic, "run_length": found.run_length,
             "alarmed_at": None if watch.alarmed_at is None else watch.alarmed_at.isoformat(),
             "began_at": None if watch.began_at is None else watch.began_at.isoformat()}  # fmt: skip
 
@@ -156,7 +166,7 @@ def event(view: View, watch: Watch, known: Known) -> tuple[str, str, dict[str, A
         "version": watch.version,
         "window": str(view.window),
         "metric": "error_share",
-        "number": watch.recent,
+        "number": watch.share,
         "limit": watch.detector.rate,
         "labels": watch.detector.labels,
         "log_statistic": watch.detector.log_statistic,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +10,9 @@ from datetime import timedelta
 from loopwright.core.duration import duration
 from loopwright.core.horizon import USUAL
 from loopwright.errors import DeclarationError
+
+MOST_WAITING = 2048
+"""Windows whose labels may be waited for at once."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -19,7 +23,8 @@ class Monitor:
     and never negative: until then quality is told again as labels come. `slices` names columns, or tuples of columns
     taken together; None takes those of the judge. `outcomes` names what else comes true, revenue say. `most_errors` is
     a share of the requests; `most_latency_ms` holds for 99 of 100. A champion older than `champion_within` is stale, as
-    are labels when none came for `data_within`. Raises `DeclarationError` for what cannot be.
+    are labels when none came for `data_within`. Raises `DeclarationError` for what cannot be, and where labels of more
+    than 2,048 windows would be waited for at once.
 
     >>> Monitor(window="1h", labels_within="2d").labels_within.days
     2
@@ -63,10 +68,23 @@ class Monitor:
         found["most_latency_ms"] = _above_zero(most_latency_ms)
         for name, value in found.items():
             object.__setattr__(self, name, value)
-        if self.window < timedelta(seconds=1) or self.window > timedelta(days=366):
-            raise DeclarationError(
-                f"a window of {window} cannot be looked at", where=_where("window", window), fix='write window="1d"'
-            )
+        _refuse_windows(self, window, labels_within)
+
+
+def _refuse_windows(monitor: Monitor, window: str, labels_within: str) -> None:
+    """Too short or too long ones, and more than can be waited for."""
+    if monitor.window < timedelta(seconds=1) or monitor.window > timedelta(days=366):
+        raise DeclarationError(
+            f"a window of {window} cannot be looked at", where=_where("window", window), fix='write window="1d"'
+        )
+    waiting = monitor.labels_within / monitor.window
+    if waiting > MOST_WAITING:
+        shortest = math.ceil(monitor.labels_within / timedelta(minutes=1) / MOST_WAITING)
+        raise DeclarationError(
+            f"labels within {labels_within} keep {waiting:,.0f} windows of {window} waiting, {MOST_WAITING:,} at most",
+            where=f"Monitor(window={window!r}, labels_within={labels_within!r})",
+            fix=f'write window="{shortest}min" or longer, or wait less long for labels',
+        )
 
 
 def _where(name: str, value: object) -> str:

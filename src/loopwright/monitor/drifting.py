@@ -34,7 +34,7 @@ def skewed(view: View) -> Iterator[Finding]:
         yield _nothing(view, "skew", "there is no champion that says what it was trained on")
         return
     if now is None or not now.rows:
-        yield _nothing(view, "skew", "not enough data: there are no rows")
+        yield _nothing(view, "skew", view.why_no_rows)
         return
     training = champion.training.only([name for name in champion.training.kinds if name in champion.contract.names])
     schema, previous = champion.contract, None
@@ -50,7 +50,7 @@ def drifted(view: View) -> Iterator[Finding]:
     now, champion = view.seen.inputs, view.champion
     before = [one.inputs for one in view.before if one.inputs is not None and one.inputs.rows]
     if now is None or champion is None or not now.rows:
-        yield _nothing(view, "drift", "not enough data: there are no rows")
+        yield _nothing(view, "drift", view.why_no_rows)
         return
     if not before:
         yield _nothing(view, "drift", "not enough data: there is no window before this one")

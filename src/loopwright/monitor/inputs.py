@@ -43,7 +43,7 @@ _RANK = [Level.FINE, Level.UNKNOWN, Level.NOTICED, Level.ALARMED]
 
 
 def _why_nothing(view: View) -> str:
-    return "not enough data: there are no rows" if view.champion else "there is no champion whose contract would hold"
+    return view.why_no_rows if view.champion else "there is no champion whose contract would hold"
 
 
 def _by_column(view: View) -> dict[str, list[DataFinding]]:

@@ -13,6 +13,7 @@ import polars as pl
 from loopwright.judge.catalog import Task
 from loopwright.judge.sample import Floats
 from loopwright.monitor.looking import text_of
+from loopwright.monitor.slicing import as_declared
 from loopwright.monitor.watched import Known
 
 _COUNTS = ("rows", "labelled", "waiting", "missing", "strange")
@@ -43,17 +44,14 @@ class Labelled:
     """`(rows,)`: when each prediction was made, in UTC."""
     columns: pl.DataFrame
     """Of the same rows, what slices are cut by."""
+    newest: datetime | None = None
+    """When the last label was told, also one that is none."""
 
     def new(self, since: datetime | None) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which labels were told after that moment; None: all. One that is told again, otherwise, is new again."""
         if since is None:
             return np.ones(len(self.told), dtype=np.bool_)
         return np.asarray(self.told > np.datetime64(since.astimezone(UTC).replace(tzinfo=None), "us"))
-
-    @property
-    def newest(self) -> datetime | None:
-        """When the last label of it was told."""
-        return self.told.max().astype("datetime64[us]").item().replace(tzinfo=UTC) if len(self.told) else None
 
     @property
     def share(self) -> float:
@@ -83,7 +81,8 @@ def labelled(found: pl.DataFrame, known: Known) -> Labelled:
         wrong=_wrong(kept, labels, predictions, known),
         told=kept["labelled_at"].dt.replace_time_zone(None).to_numpy(),
         asked=kept["at"].dt.replace_time_zone(None).to_numpy(),
-        columns=rows,
+        columns=as_declared(rows, known),
+        newest=_newest(there["labelled_at"]),
     )
 
 
@@ -101,7 +100,13 @@ def _one(parts: Sequence[Labelled]) -> Labelled:
     counts = {name: sum(getattr(one, name) for one in parts) for name in _COUNTS}
     arrays: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in parts]) for name in _ARRAYS}
     columns = pl.concat([one.columns for one in parts if len(one.columns)] or [pl.DataFrame()], how="diagonal_relaxed")
-    return Labelled(known=parts[0].known, columns=columns, **counts, **arrays)
+    newest = max((one.newest for one in parts if one.newest is not None), default=None)
+    return Labelled(known=parts[0].known, columns=columns, newest=newest, **counts, **arrays)
+
+
+def _newest(told: pl.Series) -> datetime | None:
+    found = told.max()
+    return found.astimezone(UTC) if isinstance(found, datetime) else None
 
 
 def _regression(there: pl.DataFrame) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ from loopwright.monitor.decay import Mask
 from loopwright.monitor.estimate import estimate
 from loopwright.monitor.labelled import Labelled, labelled, together
 from loopwright.monitor.outcome import outcome
-from loopwright.monitor.quality import quality
+from loopwright.monitor.quality import erased, quality
 from loopwright.monitor.state import State
 from loopwright.monitor.view import View
 from loopwright.monitor.watched import Known
@@ -41,7 +41,7 @@ class Matured:
 def due(state: State, view: View) -> tuple[Pending, ...]:
     """The windows that are told again now, oldest first."""
     monitor, now = view.watched.monitor, view.known_at
-    return tuple(one for one in state.pending if due_again(one, state.length, monitor.labels_within, now) is not None)
+    return tuple(one for one in state.pending if due_again(one, monitor.labels_within, now) is not None)
 
 
 def mature(
@@ -50,16 +50,18 @@ def mature(
     """Look at the labels of these windows. A window is not told again once all its labels came or never will."""
     findings, told, after = list[Finding](), list[tuple[Labelled, Mask]](), dict[datetime, Pending]()
     within, newest = view.watched.monitor.labels_within, state.newest_label
-    for one, arms in _looked(windows, view, known, joined):
+    for one, arms in _looked(windows, state.pending, view, known, joined):
         moments = [moment for arm in arms if (moment := arm.newest) is not None]
         labelled_now = sum(arm.labelled for arm in arms)
         is_over = is_final(one.window, within, view.known_at)
         is_same = labelled_now == one.labelled and all(one.fed and moment <= one.fed for moment in moments)
+        gone = set(one.versions) - {arm.known.number for arm in arms}
+        findings += [erased(replace(view, window=one.window), arm) for number in gone if (arm := known(number))]
         if one.age == 0 or is_over or not is_same or view.watched.monitor.outcomes:
             findings += _told(replace(view, window=one.window), state, arms, joined)
         told += [(arm, arm.new(one.fed)) for arm in arms]
         newest = max([*moments, *([newest] if newest else [])], default=None)
-        age = due_again(one, state.length, within, view.known_at)
+        age = due_again(one, within, view.known_at)
         fed = max([*moments, *([one.fed] if one.fed else [])], default=None)
         versions = tuple(sorted({*one.versions, *(arm.known.number for arm in arms)}))
         after[one.window.since] = replace(
@@ -77,11 +79,16 @@ def mature(
 
 
 def _looked(
-    windows: Sequence[Pending], view: View, known: Callable[[int], Known | None], joined: Joined
+    windows: Sequence[Pending],
+    pending: Sequence[Pending],
+    view: View,
+    known: Callable[[int], Known | None],
+    joined: Joined,
 ) -> Iterator[tuple[Pending, list[Labelled]]]:
-    """What was answered and labelled, by window: of many small windows read at once, of a large one part by part."""
+    """What was answered and labelled, by window: of many small windows read at once, with those `pending` that lie
+    between them; of a large one part by part."""
     columns = sorted({name for columns in view.watched.slices for name in columns})
-    if len(windows) < 2 or sum(one.rows for one in windows) > _AT_ONCE:
+    if len(windows) < 2 or _rows_between(windows, pending) > _AT_ONCE:
         for one in windows:
             parts = [
                 _arms(_asked(replace(view, window=part), joined, columns=columns), known)
@@ -94,6 +101,12 @@ def _looked(
     for one in windows:
         since, until = (pl.lit(moment.astimezone(UTC)) for moment in (one.window.since, one.window.until))
         yield one, _arms(found.filter((pl.col("at") >= since) & (pl.col("at") < until)), known)
+
+
+def _rows_between(windows: Sequence[Pending], pending: Sequence[Pending]) -> int:
+    """From the oldest to the newest of these windows."""
+    first, last = (choose(one.window.since for one in windows) for choose in (min, max))
+    return sum(one.rows for one in pending if first <= one.window.since <= last)
 
 
 def _arms(found: pl.DataFrame, known: Callable[[int], Known | None]) -> list[Labelled]:

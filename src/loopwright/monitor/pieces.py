@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from loopwright.core.clock import moment_of
 from loopwright.data.schema import Schema
 from loopwright.monitor.windows import Window
-from loopwright.predictions import columnar, delta, journal, layout, quick
+from loopwright.predictions import columnar, delta, failures, journal, layout, quick
 from loopwright.predictions.batch import expected
 from loopwright.predictions.blocks import Glance, Stretches, Wanted, decoded, texts
 from loopwright.predictions.journal import Line
@@ -32,6 +32,7 @@ PROFILED = (
     *("row_*", "label", "label:*", "value", "value:*", "probability_*"),
 )
 """Columns that the monitors of inputs and answers need."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def pieces(
@@ -154,13 +155,17 @@ def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array | None:
 
 
 def first_moment(workspace: Path, loop: str, since: datetime | None = None) -> datetime | None:
-    """About when the first prediction was made, at `since` or later: by days, and by the names and last lines of files,
-    so it is at most a day, or the age of an open file, too early. None where nothing was predicted since."""
+    """About when the loop was first asked, at `since` or later, whether a model answered or failed: by days, and by the
+    names and last lines of files, so it is at most a day, or the age of an open file, too early. None where nobody
+    asked since."""
     root = workspace / journal.FOLDER
     spans = [*_opened(root, loop), *_days(root, loop)]
     if since is None:
-        return min((began for began, _ in spans), default=None)
-    return min((max(began, since) for began, ended in spans if ended >= since), default=None)
+        moments = [began for began, _ in spans]
+    else:
+        moments = [max(began, since) for began, ended in spans if ended >= since]
+    failed = (one.at for one in failures.since(workspace, loop, since or _EPOCH) if not one.shadow)
+    return min([*moments, *failed], default=None)
 
 
 def _opened(root: Path, loop: str) -> Iterator[tuple[datetime, datetime]]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import polars as pl
+
 from loopwright.core.finding import Finding, Level
 from loopwright.judge.catalog import METRICS, Task
 from loopwright.judge.evaluate import evaluate
 from loopwright.judge.evaluation import Evaluation, Measured, Slice, interval, number
+from loopwright.monitor.intervals import is_beyond, is_worse, student_bounds
 from loopwright.monitor.labelled import Labelled
 from loopwright.monitor.view import View, share_bounds
 from loopwright.monitor.watched import Known
 
 LEVEL = 0.99
-"""Of the intervals: one window in some hundreds is told to be worse by chance, with all its slices."""
+"""Of the intervals: of 200 windows one is noticed to be worse by chance, with all its metrics and slices."""
 DRAWS = 100
 _NAME = "quality"
 _BESIDE = {
@@ -61,12 +64,19 @@ def _coverage(view: View, one: Labelled) -> Finding:
     )  # fmt: skip
 
 
+def erased(view: View, known: Known) -> Finding:
+    """Of a version that answered in the window, and of whose answers none is there any more."""
+    told = f"0 predictions of {known.version.name} are left of this window: they were erased"
+    return view.found(
+        _NAME, "coverage", Level.FINE, told, measure="labelled_share", version=known.number, rows=0, labelled=0
+    )
+
+
 def _measured(view: View, one: Labelled) -> Evaluation | None:
     """None for too few labels."""
     if len(one.labels) < view.watched.least_rows:
         return None
-    names = set(one.columns.columns)
-    slices = [columns for columns in view.watched.slices if names >= set(columns)]
+    slices = [columns for columns in view.watched.slices if not _lacking(one, columns)]
     every = -(-len(one.labels) // _MOST_ROWS)
     known = one.known
     return evaluate(
@@ -80,6 +90,7 @@ def _measured(view: View, one: Labelled) -> Evaluation | None:
         draws=DRAWS,
         level=LEVEL,
         least_rows=view.watched.least_rows,
+        bounds=student_bounds,
     )
 
 
@@ -105,11 +116,27 @@ def _metrics(view: View, one: Labelled, found: Evaluation | None) -> Iterator[Fi
             continue
         measured = found.metric(name)
         assert measured is not None
-        yield _held(view, one, name, measured, judged, found.rows, is_first=name == first)
+        yield _held(view, one, name, measured, judged, found, is_first=name == first)
+
+
+def _lacking(one: Labelled, columns: Sequence[str]) -> list[str]:
+    """Those of them that no row has, and that the version takes none of."""
+    taken, there = one.known.contract.names, one.columns
+    return [name for name in columns if name not in there.columns or (name not in taken and _is_null(there[name]))]
+
+
+def _is_null(values: pl.Series) -> bool:
+    return values.null_count() == len(values)
 
 
 def _slices(view: View, one: Labelled, found: Evaluation) -> Iterator[Finding]:
     first = view.watched.metric_of(one.known)
+    for columns in view.watched.slices:
+        if lacking := _lacking(one, columns):
+            told = f"no row that {one.known.version.name} was asked about has {' and '.join(lacking)}"
+            yield view.found(
+                _NAME, ", ".join(columns), Level.UNKNOWN, told, measure=first, version=one.known.number, rows=0
+            )
     judged = {(cut.columns, cut.values): cut for cut in (one.known.judged.slices if one.known.judged else ())}
     for cut in found.slices:
         before = judged.get((cut.columns, cut.values))
@@ -121,7 +148,7 @@ def _slices(view: View, one: Labelled, found: Evaluation) -> Iterator[Finding]:
             )  # fmt: skip
             continue
         measured = next(each for each in cut.metrics if each.metric == first)
-        yield _held(view, one, cut.name, measured, was, cut.rows, is_first=True)
+        yield _held(view, one, cut.name, measured, was, found, rows=cut.rows, is_first=True)
 
 
 def _few(cut: Slice, least: int) -> str:
@@ -130,10 +157,20 @@ def _few(cut: Slice, least: int) -> str:
 
 
 def _held(
-    view: View, one: Labelled, subject: str, found: Measured, judged: Measured | None, rows: int, *, is_first: bool
+    view: View,
+    one: Labelled,
+    subject: str,
+    found: Measured,
+    judged: Measured | None,
+    whole: Evaluation,
+    *,
+    is_first: bool,
+    rows: int | None = None,
 ) -> Finding:
-    """Beside what it was when the version was judged: it alarms where the intervals do not touch."""
+    """Beside what it was when the version was judged. What the loop is judged by alarms where the intervals do not
+    touch."""
     name, version = found.metric, one.known
+    rows = whole.rows if rows is None else rows
     bigger = METRICS[name].bigger_is_better
     limit = None if judged is None else (judged.low if bigger else judged.high)
     told = f"{name} is {number(found.value)} {interval(found.low, found.high)} on {rows:,} labelled rows"
@@ -142,24 +179,22 @@ def _held(
         level, told = Level.UNKNOWN, f"not enough data: {found.reason}"
     elif judged is not None and judged.value is not None:
         told += f"; {version.version.name} was judged at {number(judged.value)} {interval(judged.low, judged.high)}"
-        level = _level(found, judged, bigger=bigger)
-    if level is Level.ALARMED and not is_first:
-        level = Level.NOTICED  # the loop is judged by another
+        level = _level(found, judged, one, whole, is_first=is_first)
     return view.found(
         _NAME, subject, level, told, measure=name, number=found.value, limit=limit, version=version.number,
         rows=rows, low=found.low, high=found.high, judged=None if judged is None else judged.value, confidence=LEVEL,
     )  # fmt: skip
 
 
-def _level(found: Measured, judged: Measured, *, bigger: bool) -> Level:
-    sign = 1 if bigger else -1
-    best = found.high if bigger else found.low
-    worst = judged.low if bigger else judged.high
-    if best is None or worst is None or judged.value is None:
-        return Level.FINE
-    if sign * best < sign * worst:
+def _level(found: Measured, judged: Measured, one: Labelled, whole: Evaluation, *, is_first: bool) -> Level:
+    if is_first and is_beyond(found, judged):
         return Level.ALARMED
-    return Level.NOTICED if sign * best < sign * judged.value else Level.FINE
+    evaluation = one.known.judged
+    looks = len(whole.metrics) + sum(cut.is_enough for cut in whole.slices)
+    is_noticed = evaluation is not None and is_worse(
+        found, judged, level=LEVEL, judged_level=evaluation.level, draws=DRAWS, looks=looks
+    )
+    return Level.NOTICED if is_noticed else Level.FINE
 
 
 def _between(view: View, measured: Sequence[tuple[Labelled, Evaluation]]) -> Iterator[Finding]:
@@ -182,9 +217,9 @@ def _between(view: View, measured: Sequence[tuple[Labelled, Evaluation]]) -> Ite
             continue
         told = f"{name} {number(mine.value)} {interval(mine.low, mine.high)} of v{one.known.number}"
         told += f", {number(other.value)} {interval(other.low, other.high)} of the champion, at equal maturity"
-        level = _level(mine, other, bigger=METRICS[name].bigger_is_better)
+        level = Level.NOTICED if is_beyond(mine, other) else Level.FINE
         yield view.found(
-            _NAME, subject, Level.NOTICED if level is Level.ALARMED else Level.FINE, told, measure=name,
+            _NAME, subject, level, told, measure=name,
             number=mine.value - other.value, limit=0.0, version=one.known.number,
         )  # fmt: skip
 

@@ -107,7 +107,7 @@ class Monitors:
 
     def _again(self, watched: Watched, state: State, progress: Progress) -> int:
         now, within = self._clock.now(), watched.monitor.labels_within
-        if all(due_again(one, state.length, within, now) is None for one in state.pending):
+        if all(due_again(one, within, now) is None for one in state.pending):
             return 0
         found = again(self._watching(watched, state), state)
         if found is None:

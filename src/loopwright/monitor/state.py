@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from loopwright.core.finding import Finding, Level
+from loopwright.monitor.declare import MOST_WAITING
 from loopwright.monitor.watched import moment
 from loopwright.monitor.windows import Pending, Window, is_set_back, window_of
 
-_PENDING = 512
-"""Windows at most that are told again: of a horizon of many short ones the oldest are final sooner."""
+_PENDING = MOST_WAITING + 2
+"""Windows at most that are told again, with the newest and one that is final now. More there are only where an older
+version let them be declared: of those the oldest are told no more."""
 _TOLD_AGAIN = ("quality", "estimate", "outcome")
 
 
@@ -62,9 +64,9 @@ class State:
         return found if found.length == length else found._of_another_length(length)
 
     def _of_another_length(self, length: timedelta) -> State:
-        """Windows of another length are not compared with those before."""
-        begins = None if self.next is None else window_of(self.next, length).since
-        return replace(self, length=length, next=begins, spans=(), pending=(), estimates={})
+        """Windows of another length are not compared with those before, and begin where those ended: those whose labels
+        still come stay as they are."""
+        return replace(self, length=length, spans=())
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -94,7 +96,8 @@ class State:
             if one.window.since < begins
         )
         spans = tuple(one for one in self.spans if one < begins)
-        again = spans[-1] + self.length if spans else begins
+        again = window_of(spans[-1], self.length).until if spans else begins
+        again = max([again, *(one.window.until for one in pending)])  # of windows that were longer
         known = None if self.newest_label is None else min(self.newest_label, now)
         return replace(self, next=again, pending=pending, spans=spans, newest_label=known, is_quiet=False)
 

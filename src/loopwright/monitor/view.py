@@ -44,6 +44,18 @@ class View:
         judged = None if self.champion is None else self.champion.judged
         return {} if judged is None or judged.importance is None else judged.importance.shares()
 
+    @property
+    def why_no_rows(self) -> str:
+        """Why there are none that the champion's contract could be held against."""
+        total, unlike = self.seen.total, self.seen.unlike
+        if not total:
+            return "not enough data: there are no rows"
+        if self.champion is None:
+            return "there is no champion whose inputs they could be held against"
+        if unlike:
+            return f"not enough data: {unlike:,} rows are of versions that take other columns"
+        return f"not enough data: {total:,} rows are of versions whose bundles cannot be read"
+
     def found(
         self,
         monitor: str,

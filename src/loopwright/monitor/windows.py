@@ -6,7 +6,6 @@ windows; set back, what was closed beyond it is looked at again, and found or no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -51,8 +50,14 @@ def split(window: Window, parts: int) -> list[Window]:
 
 
 def closed(since: datetime, length: timedelta, lateness: timedelta, now: datetime) -> Window | None:
-    """The window that begins at `since`, if it is over."""
-    found = window_of(since, length)
+    """The window that begins at `since`, if it is over. It ends on the grid: where windows were of another length
+    before, the first one may be shorter.
+
+    >>> noon, now = datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC)
+    >>> str(closed(noon, timedelta(days=1), timedelta(0), now))
+    '2026-03-01T12:00:00Z/2026-03-02T00:00:00Z'
+    """
+    found = Window(since=since, until=window_of(since, length).until)
     return found if found.until + lateness <= now else None
 
 
@@ -78,17 +83,18 @@ class Pending:
     """Who made them."""
 
 
-def due_again(one: Pending, length: timedelta, within: timedelta, now: datetime) -> int | None:
-    """The age at which it is to be told again now; None for not yet. Less and less often, and when its labels are due.
+def due_again(one: Pending, within: timedelta, now: datetime) -> int | None:
+    """The age, in windows like it, at which it is to be told again now; None for not yet. Less and less often, and when
+    its labels are due.
 
     >>> first = Pending(window=window_of(datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)), age=0)
-    >>> due_again(first, timedelta(days=1), timedelta(days=7), datetime(2026, 3, 3, 1, tzinfo=UTC))
+    >>> due_again(first, timedelta(days=7), datetime(2026, 3, 3, 1, tzinfo=UTC))
     1
     """
-    age = max((now - one.window.until) // length, 0)
+    age = max((now - one.window.until) // one.window.length, 0)
     if is_final(one.window, within, now):
         return age
-    reached = max((step for step in _ages(age) if step <= age), default=0)
+    reached = _step(age)
     return reached if reached > one.age else None
 
 
@@ -97,10 +103,11 @@ def is_final(window: Window, within: timedelta, now: datetime) -> bool:
     return window.until + within <= now
 
 
-def _ages(most: int) -> Sequence[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16, ..."""
-    found, power = [1], 2
-    while power <= most:
-        found += [power, power * 3 // 2]
-        power *= 2
-    return found
+def _step(age: int) -> int:
+    """The last of 1, 2, 3, 4, 6, 8, 12, 16, ... that is reached.
+
+    >>> [_step(age) for age in (0, 1, 3, 5, 7, 11, 12)]
+    [0, 1, 3, 4, 6, 8, 12]
+    """
+    power = (1 << age.bit_length()) >> 1
+    return power * 3 // 2 if age >= power * 3 // 2 else power

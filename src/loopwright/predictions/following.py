@@ -73,6 +73,11 @@ class _State(msgspec.Struct, omit_defaults=True):
     top: str = ""
     """The greatest name of a file that was met."""
 
+    @property
+    def is_met(self) -> bool:
+        """Whether there was anything of predictions."""
+        return self.predictions.is_met or self.version >= 0 or bool(self.top)
+
 
 @dataclass(slots=True)
 class _Rest:
@@ -110,15 +115,16 @@ class Follower:
         """What came after a cursor, or all there is; about `most` of each kind at once, for as many as `is_more` says.
 
         Without `rows` the lines have empty ones, which saves the time of wide ones. Raises `UsageError` for what is no
-        cursor of this, and `StoreUnavailable`, `MissingExtra` where the table cannot be read.
+        cursor of this, `StoreUnavailable` where the table cannot be read or a folder that the cursor knows files of is
+        gone, and `MissingExtra`.
         """
         most = sys.maxsize if most is None else max(1, most)
         state, rest = self._state(cursor), self._rest
         self._rest = _Rest()
         is_known = rest.cursor == cursor and rest.whole is rows
         taken, left = self._predictions(state, most, rest.table if is_known else None, whole=rows)
-        failed = self._failures.take(state.failures, self._failures.files(), most)
-        told = self._labels.take(state.labels, self._labels.files(), most)
+        failed = _taken(self._failures, state.failures, most)
+        told = _taken(self._labels, state.labels, most)
         after = _ENCODER.encode(state).decode()
         if left is not None:
             self._rest = _Rest(after, rows, left)
@@ -177,7 +183,8 @@ class Follower:
     ) -> tuple[Taken, pa.Table | None]:
         """And what is left of rows that were read already. The table first, then the files that are no part of it:
         what becomes one while they are listed is met in the table."""
-        taken, tail = Taken(), self._tails[whole]
+        taken, tail, is_met = Taken(), self._tails[whole], state.is_met
+        tail.files(is_met=is_met)  # a table that was taken away has nothing new, and no rows
         while True:
             if state.due:
                 rest = self._take_due(state, taken, most, rest, whole=whole)
@@ -185,7 +192,7 @@ class Follower:
                     taken.is_cut = True
                     return taken, rest
             elif not self._meet(state):
-                files = tail.files()
+                files = tail.files(is_met=is_met)
                 if self._meet(state):
                     continue
                 state.last = [name for name in state.last if name in files]
@@ -236,15 +243,20 @@ class Follower:
 
 
 def labels_after(workspace: Path, loop: str, cursor: str = "", most: int | None = None) -> Followed:
-    """As `Follower.read`, of labels alone, and with a cursor of its own kind. Raises `UsageError` for another one."""
+    """As `Follower.read`, of labels alone, and with a cursor of its own kind. Raises `UsageError` for another one, and
+    `StoreUnavailable`."""
     try:
         places = msgspec.json.decode(cursor, type=Places) if cursor else Places()
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise UsageError(f"{cursor[:40]!r} is no cursor of labels", fix="give one back as it was told") from None
     tail = _tail(workspace / labels.FOLDER, loop, Label, SystemClock())
-    told = tail.take(places, tail.files(), sys.maxsize if most is None else max(1, most))
+    told = _taken(tail, places, sys.maxsize if most is None else max(1, most))
     after = _ENCODER.encode(places).decode()
     return Followed([], [], told.values, after, told.torn, told.is_cut)
+
+
+def _taken(tail: Tail, places: Places, most: int) -> Taken:
+    return tail.take(places, tail.files(is_met=places.is_met), most)
 
 
 _ENCODER = msgspec.json.Encoder()

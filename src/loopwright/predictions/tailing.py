@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from loopwright.core.clock import Clock
+from loopwright.errors import StoreUnavailable
 from loopwright.predictions import journal
 from loopwright.predictions.writing import ASIDE
 
@@ -40,6 +41,11 @@ class Places(msgspec.Struct, omit_defaults=True):
     before: str = ""
     until_ns: int = 0
     """The two marks."""
+
+    @property
+    def is_met(self) -> bool:
+        """Whether a file was."""
+        return bool(self.at or self.done or self.before)
 
 
 @dataclass(slots=True)
@@ -87,11 +93,16 @@ class Tail:
         self._old: dict[tuple[str, int], set[str]] = {}
         """By the two marks: the files before them that were there when they were first seen."""
 
-    def files(self) -> Mapping[str, Path]:
-        """All there are now, by name; one that was set aside by the name it had."""
+    def files(self, *, is_met: bool = False) -> Mapping[str, Path]:
+        """All there are now, by name; one that was set aside by the name it had. None of a folder that is not there.
+
+        Raises `StoreUnavailable` where something of it `is_met`: files go one by one, their folder never does.
+        """
         try:
             changed_ns = self._folder.stat().st_mtime_ns
         except FileNotFoundError:
+            if is_met:
+                raise _gone(self._folder) from None
             return {}
         now = self._clock.monotonic()
         if changed_ns != self._seen[0]:
@@ -181,6 +192,14 @@ class Tail:
                 if f".{ending}" in self._readers and journal.is_writer(stem):
                     found[name] = Path(entry.path)
         return found
+
+
+def _gone(folder: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        "a folder that was read from is gone",
+        where=str(folder),
+        fix="put it back as it was; it is read on from where that ended",
+    )
 
 
 def _is_before(file: Path, name: str, places: Places) -> bool:

@@ -6,6 +6,7 @@ key is kept, for its row may be predicted yet. Where its loop is no loop of this
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -79,6 +80,7 @@ class Labelling:
         placed = self._placed(body.labels, contracts)
         for touched in {one.loop for one in placed if one.loop is not None}:
             check(touched)
+        _refuse(problem for row, one in enumerate(placed) for problem in _of_another(row, one))
         facts = self._facts(contracts, {one.loop for one in placed if one.told.key})
         if is_text:
             placed = [replace(one, told=read(one.told, facts.get(one.loop or ""))) for one in placed]
@@ -204,22 +206,31 @@ def _served(gateway: Gateway | None) -> Mapping[str, Contract]:
     return found
 
 
+def _of_another(row: int, one: _Placed) -> Iterator[Problem]:
+    """That a prediction is of another loop than was said."""
+    told = one.told
+    if one.is_known and told.prediction_id is not None and told.loop not in (None, one.loop):
+        yield Problem(row, "prediction_id", told.prediction_id, f"a prediction of {told.loop}: it is one of {one.loop}")
+
+
 def _form(row: int, told: Told, now: datetime) -> Iterator[Problem]:
     """What is wrong with a label, whatever its loop."""
     if not _is_known(told.label):
-        yield Problem(row, "label", None, "text, a number of 64 bits, true or false")
+        shown = None if told.label is None else str(told.label)[:100]
+        yield Problem(row, "label", shown, "text, a number of 64 bits, true or false")
     if (told.prediction_id is None) == (told.key is None):
         yield Problem(row, None, None, "either prediction_id, or loop and key")
     if told.prediction_id is not None and finding.parse(told.prediction_id) is None:
         yield Problem(row, "prediction_id", told.prediction_id[:100], "an id as the answer gave it")
     if told.key is not None and (not told.key or not all(map(_is_known, told.key.values()))):
-        yield Problem(row, "key", None, "an object of text, numbers, true or false")
+        shown = ", ".join(f"{name}={value}" for name, value in told.key.items())[:100]
+        yield Problem(row, "key", shown, "an object of text, numbers, true or false")
     if told.key is not None and told.loop is None:
         yield Problem(row, "loop", None, "the name of the loop that the key belongs to")
     if told.outcome is not None and not OUTCOME.fullmatch(told.outcome):
         yield Problem(row, "outcome", told.outcome[:100], "a name: small letters, digits, - and _, a letter first")
     if told.at is not None and not _has_been(told.at, now):
-        yield Problem(row, "at", None, "a time from 1970 to now, when it became true")
+        yield Problem(row, "at", told.at.isoformat(), "a time from 1970 to now, when it became true")
 
 
 def _has_been(at: datetime, now: datetime) -> bool:
@@ -271,7 +282,7 @@ def _refuse(problems: Iterator[Problem]) -> None:
 
 
 def _is_known(value: Any) -> bool:
-    return value is not None and is_scalar(value)
+    return is_scalar(value) and value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 _NOUNS: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -128,7 +128,7 @@ def _on_new_data(trigger: OnNewData, facts: Facts) -> Answer:
         return Waiting(reason=_NOT_YET)
     before = facts.trained_until or _tried_until(facts)
     if before is None:
-        return _due(trigger, facts, _since(facts), f"the first rows came, up to {_day(facts.rows_until)}", {})
+        return _due(trigger, facts, "the first rows", f"the first rows came, up to {_day(facts.rows_until)}", {})
     came = max(facts.rows_until - before, timedelta())
     told = f"rows of {_span(came)} came since the last training, up to {_day(facts.rows_until)}"
     if not came:
@@ -136,7 +136,7 @@ def _on_new_data(trigger: OnNewData, facts: Facts) -> Answer:
     if came < trigger.span:
         return Waiting(reason=f"{told}; {_span(trigger.span)} are waited for")
     evidence = {"rows": facts.rows, "trained_until": before.isoformat()}
-    return _due(trigger, facts, _since(facts), told, evidence)
+    return _due(trigger, facts, f"after {before.isoformat()}", told, evidence)
 
 
 def _on_drift(trigger: OnDrift, facts: Facts) -> Answer:
@@ -186,15 +186,19 @@ def _every(trigger: Every, facts: Facts) -> Answer:
     if trigger.interval is not None:
         return _after(trigger, trigger.interval, facts)
     found = schedule.slot(trigger.cron, trigger.zone, facts.now)
-    of_it = [one for one in facts.past if one.evidence.get("cron") == trigger.cron and not _is_failed(one)]
-    met = {one.evidence.get("slot") for one in of_it}
-    passed = [one for one in met if isinstance(one, str) and one <= schedule.shown(trigger.zone, facts.now).isoformat()]
-    begun = max([schedule.shown(trigger.zone, facts.deployed_at).isoformat(), *passed])
+    so_far = [one.evidence for one in facts.past if one.created_at <= facts.now and not _is_failed(one)]
+    met = [str(told.get("slot")) for told in so_far if _is_of(trigger, told)]
+    begun = max([schedule.shown(trigger.zone, facts.deployed_at).isoformat(), *met])
     if found.isoformat() <= begun:
         return Waiting(reason=f"next on {_moment(schedule.following(trigger.cron, trigger.zone, facts.now))}")
-    evidence = {"cron": trigger.cron, "slot": found.isoformat()}
+    evidence = {"cron": trigger.cron, "zone": trigger.zone, "slot": found.isoformat()}
     told = f"{trigger.cron} came at {found:%Y-%m-%d %H:%M} {trigger.zone}"
     return _due(trigger, facts, f"{trigger.cron} {trigger.zone}:{found.isoformat()}", told, evidence)
+
+
+def _is_of(trigger: Every, told: Mapping[str, Any]) -> bool:
+    """Older retrainings name no zone."""
+    return bool(told.get("cron") == trigger.cron and told.get("zone", trigger.zone) == trigger.zone)
 
 
 def _after(trigger: Every, interval: timedelta, facts: Facts) -> Answer:
@@ -302,7 +306,10 @@ def _is_answered(at: datetime, facts: Facts) -> bool:
 
 
 def _since(facts: Facts) -> str:
-    return f"since {facts.last.isoformat()}" if facts.last else "since the beginning"
+    """Another one after each training, also where a clock that was ahead left moments that are yet to come."""
+    last, ahead = facts.last_so_far, len({at for at in facts.trained if at > facts.now})
+    told = f"since {last.isoformat()}" if last else "since the beginning"
+    return f"{told}, {ahead} ahead" if ahead else told
 
 
 def _measured(quality: Quality, limit: float) -> dict[str, Any]:

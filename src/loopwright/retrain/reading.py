@@ -125,7 +125,8 @@ class Reading:
         judged = self._judged_by(metric, champion)
         if judged is None:
             return None
-        since = max([one for one in (facts.alarmed_at, facts.last_so_far) if one is not None], default=None)
+        known = (facts.alarmed_at, facts.last_so_far)
+        since = max([one for one in known if one is not None and one <= facts.now], default=None)
         return Quality.of(metric, judged, map(_window, self._windows(metric, champion, facts)), since)
 
     def _windows(self, metric: str, champion: Version, facts: Facts) -> Sequence[Finding]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from loopwright.core.clock import Clock, new_id, new_ulid
+from loopwright.core.clock import Clock, SystemClock, new_id, new_ulid
 from loopwright.core.deployment import Deployment
 from loopwright.core.event import Cause
 from loopwright.core.retraining import Retraining, RetrainingStatus
@@ -25,11 +25,13 @@ from loopwright.reconciler import Troubles
 from loopwright.retrain.due import BY_HAND, Due, decide, learns_since
 from loopwright.retrain.facts import Facts
 from loopwright.retrain.reading import Reading, Tables, retrain_of
+from loopwright.retrain.sources import Sources
 from loopwright.retrain.triggers import Retrain
 
 _logger = logging.getLogger(__name__)
-HOLD_SECONDS = 60.0
-"""For so long a process that fell silent is waited for."""
+HOLD_SECONDS = 15.0
+"""For so long a process that fell silent is waited for, as one that leads is. One that comes back is no harm: the run
+has a lease of its own."""
 _GIVEN = ("start", "since")
 """Of a claim's evidence, what its run gets as parameters."""
 _ENDS = {
@@ -46,11 +48,23 @@ class Retrainings:
     name = "retrain"
 
     def __init__(
-        self, *, stores: Stores, tables: Tables, clock: Clock, actor: str, run: Run, workspace: Path | None = None
+        self,
+        *,
+        stores: Stores,
+        tables: Tables,
+        clock: Clock,
+        actor: str,
+        run: Run,
+        lease_clock: Clock | None = None,
+        sources: Sources | None = None,
+        workspace: Path | None = None,
     ) -> None:
-        """`run` begins the run of the name it is told, goes on with it where it stopped, or tells how it ended. The
-        `workspace` is not needed: what happens is in the stores."""
+        """`run` begins the run of the name it is told, goes on with it where it stopped, or tells how it ended. By
+        `lease_clock`, the machine's unless given, it is seen who fell silent: a replay may let `clock` stand. The
+        `sources` of loops are looked at before their triggers are. The `workspace` is not needed: what happens is in
+        the stores."""
         self._stores, self._clock, self._actor, self._run = stores, clock, actor, run
+        self._lease_clock, self._sources = lease_clock or SystemClock(), sources
         self._reading = Reading(stores, tables)
         self._holder = new_ulid(clock)
         self._troubles = Troubles(self.name, stores.events, clock, actor)
@@ -87,6 +101,8 @@ class Retrainings:
         return next(one for one in self._stores.retrainings.list(loop) if one.id == claimed.id)
 
     def _look(self, deployment: Deployment, read: Callable[[], Facts]) -> int:
+        if self._sources is not None:
+            self._sources.look(deployment)
         if decide(retrain_of(deployment), read()) is None:
             return 0
         # Read before this pass trained other loops, for hours maybe: what is in force now decides.
@@ -154,7 +170,7 @@ class Retrainings:
     @contextmanager
     def _held(self, claimed: Retraining) -> Iterator[bool]:
         name, leaders = f"retraining:{claimed.id}", self._stores.leaders
-        if not leaders.take(name, self._holder, self._clock.now(), HOLD_SECONDS):
+        if not leaders.take(name, self._holder, self._lease_clock.now(), HOLD_SECONDS):
             yield False
             return
         over = threading.Event()
@@ -170,7 +186,7 @@ class Retrainings:
     def _beat(self, name: str, over: threading.Event) -> None:
         while not over.wait(HOLD_SECONDS / 3):
             with suppress(LoopwrightError):
-                self._stores.leaders.take(name, self._holder, self._clock.now(), HOLD_SECONDS)
+                self._stores.leaders.take(name, self._holder, self._lease_clock.now(), HOLD_SECONDS)
 
     def _safely(self, loop: str, act: Callable[[], int]) -> int:
         """What is wrong with one loop is told, once, and keeps no other waiting."""

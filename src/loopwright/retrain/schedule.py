@@ -27,7 +27,7 @@ def refuse_wrong(cron: str, zone: str) -> None:
         raise DeclarationError(f"{cron!r} is no cron line: {error}", where=where, fix=fix) from None
     try:
         ZoneInfo(zone)
-    except (LookupError, ValueError, OSError):
+    except (LookupError, ValueError, OSError, TypeError):
         fix = 'write one as in every("0 3 * * 1", zone="America/New_York")'
         raise DeclarationError(f"{zone!r} is no time zone", where=where, fix=fix) from None
 
@@ -45,11 +45,28 @@ def slot(cron: str, zone: str, now: datetime) -> datetime:
 
 
 def following(cron: str, zone: str, now: datetime) -> datetime:
-    """The moment that comes next, in UTC; of two in an autumn night the first."""
+    """The moment that comes next, in UTC; of two in an autumn night the first, which may be over.
+
+    >>> autumn, spring = datetime(2026, 10, 25, 1, 10, tzinfo=UTC), datetime(2026, 3, 29, 0, 50, tzinfo=UTC)
+    >>> [following("30 2 * * *", "Europe/Berlin", now).isoformat() for now in (autumn, spring)]
+    ['2026-10-26T01:30:00+00:00', '2026-03-29T01:00:00+00:00']
+    """
     from croniter import croniter
 
-    found: datetime = croniter(cron, shown(zone, now)).get_next(datetime)
-    return found.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    moments = croniter(cron, shown(zone, now))
+    found = _instant(moments.get_next(datetime), zone)
+    while found <= now:
+        found = _instant(moments.get_next(datetime), zone)
+    return found
+
+
+def _instant(moment: datetime, zone: str) -> datetime:
+    """When clocks come to show it: of one that they skip, when they are put forward."""
+    before, found = (moment.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (1, 0))
+    while found - before > timedelta(seconds=1):  # skipped: the change lies between
+        middle = before + (found - before) // timedelta(seconds=2) * timedelta(seconds=1)
+        before, found = (middle, found) if shown(zone, middle) < moment else (before, middle)
+    return found
 
 
 def shown(zone: str, moment: datetime) -> datetime:

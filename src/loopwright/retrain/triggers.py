@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -143,7 +144,7 @@ def on_decay(metric: str, *, by: float, fine_tune: bool = False) -> OnDecay:
     some lie beyond any limit by chance. A window without labels enough is passed by. Where the detector of decay has
     alarmed, the newest window's value is enough.
 
-    Raises `UsageError` for an unknown metric, `DeclarationError` for a `by` that is not above zero.
+    Raises `UsageError` for an unknown metric, `DeclarationError` for a `by` that is no number above zero.
 
     >>> on_decay("roc_auc", by=0.03)
     OnDecay(metric='roc_auc', by=0.03, fine_tune=False)
@@ -179,6 +180,18 @@ _KINDS: dict[str, type[Trigger]] = {"on_new_data": OnNewData, "on_drift": OnDrif
 def kind_of(trigger: Trigger) -> str:
     """Its name: `on_drift`."""
     return next(name for name, kind in _KINDS.items() if isinstance(trigger, kind))
+
+
+def time_wanted_by(retrain: Retrain | Sequence[Trigger]) -> str:
+    """What looks at the table's time, as it is written; empty where nothing does.
+
+    >>> time_wanted_by(Retrain([on_drift(), on_new_data("30d")])), time_wanted_by([on_drift()])
+    ('on_new_data()', '')
+    """
+    declared = retrain if isinstance(retrain, Retrain) else Retrain(retrain)
+    if any(isinstance(one, OnNewData) for one in declared.triggers):
+        return "on_new_data()"
+    return "Retrain(look_back=...)" if declared.look_back is not None else ""
 
 
 def to_spec(retrain: Retrain | Sequence[Trigger]) -> dict[str, Any]:
@@ -238,4 +251,4 @@ def _trigger(found: dict[str, Any]) -> Trigger:
 
 
 def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0

@@ -24,7 +24,8 @@ def promote(
     if going is not None and _number(stores, loop, name) == going:
         return _asked(stores, loop, "promote", cause, because)
     done = promoting.promote(stores, loop, name, cause, override=override, because=because)
-    ended = _end(stores, loop, replace(cause, reason=f"{done.version.name} was promoted by hand"))
+    reason = f"{cause.actor} promoted {done.version.name} by hand"
+    ended = _end(stores, loop, replace(cause, reason=f"{reason}: {because.strip()}" if because.strip() else reason))
     return replace(done, note="; ".join(filter(None, [ended, done.note])))
 
 

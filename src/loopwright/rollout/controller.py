@@ -46,6 +46,8 @@ def begin(plan: Plan, *, loop: str, challenger: int, champion: int | None, at: d
         return _end(state, follows, at, Verdict.PROMOTE, Status.PROMOTED, "there is no champion to compare with")
     if follows.shadow is not None:
         return _moved(state, follows, at, Verdict.BEGIN, f"v{challenger} begins unheard beside v{champion}")
+    if not follows.stages:
+        return _taken_over(state, follows, at, f"v{challenger} answers at once, on the gates alone")
     return _next_stage(state, follows, at, f"v{challenger} begins", Verdict.BEGIN)
 
 
@@ -82,7 +84,8 @@ def _asked(follows: Course, state: ReleaseState, facts: Facts) -> Step | None:
             if any(hold.kind is Holding.ASKED for hold in state.holds):
                 return None
             hold = Hold(kind=Holding.ASKED, reason=reason, since=facts.now)
-            return _moved(replace(state, holds=(*state.holds, hold)), follows, facts.now, Verdict.HOLD, reason)
+            holds = (hold, *state.holds)  # in the order of `Holding`, as `holds_of` gives them: else they seem others
+            return _moved(replace(state, holds=holds), follows, facts.now, Verdict.HOLD, reason)
 
 
 def _by(asked: Asked) -> str:
@@ -92,7 +95,8 @@ def _by(asked: Asked) -> str:
 def _resumed(state: ReleaseState, follows: Course, now: datetime, reason: str) -> Step:
     """Somebody looked at it: what held is overlooked in this stage, or for good. Its time, and the sample ratio, begin
     anew."""
-    kinds = {*state.overlooked, *(hold.kind for hold in state.holds)} - {Holding.ASKED, Holding.PATIENCE}
+    anew = {Holding.ASKED, Holding.PATIENCE, Holding.OVER}
+    kinds = {*state.overlooked, *(hold.kind for hold in state.holds)} - anew
     overlooked = tuple(sorted(kinds, key=lambda kind: kind.value))
     units = () if any(hold.kind is Holding.RATIO for hold in state.holds) else state.units
     resumed = replace(

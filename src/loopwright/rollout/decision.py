@@ -24,6 +24,8 @@ class Verdict(Enum):
     """The former champion may go."""
     ROLL_BACK = "roll back"
     ABORT = "abort"
+    OVERTAKEN = "overtaken"
+    """Somebody changed the route himself: nothing was decided, and the release is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,8 @@ def lacking(course: Course, state: ReleaseState, now: datetime) -> str:
 
 def missing(course: Course, state: ReleaseState, now: datetime) -> str:
     """What is waited for, as a sentence."""
+    if course.asks and state.elapsed(now) >= dwell(course, state):
+        return "nothing but a decision: its time is over, and a person promotes or aborts it"
     return lacking(course, state, now) or "nothing is lacking"
 
 

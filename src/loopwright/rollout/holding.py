@@ -113,6 +113,8 @@ def is_unlabelled(state: ReleaseState) -> bool:
 
 def _long(length: timedelta) -> str:
     hours = length / timedelta(hours=1)
+    if length < timedelta(minutes=1):
+        return f"{length.total_seconds():.3g} seconds"
     if hours < 1:
         return f"{60 * hours:.3g} minutes"
     return f"{hours / 24:.3g} days" if hours >= 48 else f"{hours:.3g} hours"

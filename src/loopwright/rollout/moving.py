@@ -51,7 +51,16 @@ def overtaken(stores: Stores, standing: Standing, champion: int | None, cause: C
     status = Status.PROMOTED if champion == standing.state.challenger else Status.ABORTED
     share = 1.0 if status is Status.PROMOTED else 0.0
     state = replace(standing.state, ended=status, share=share, holds=(), watches=False)
-    data = {"verdict": "overtaken", "reason": cause.reason, "share": share, "requests": state.requests.canary}
+    move = Decision(
+        verdict=Verdict.OVERTAKEN,
+        reason=cause.reason,
+        at=cause.at,
+        stage=state.stage,
+        share=share,
+        requests=state.requests.canary,
+    )
+    state = state.after(move)
+    data = {"verdict": move.verdict.value, "reason": move.reason, "share": share, "requests": move.requests}
     return _put(stores, standing, state, None, cause, MOVED, data)
 
 

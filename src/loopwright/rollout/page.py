@@ -14,7 +14,7 @@ from loopwright.rollout.course import SAFE_ALPHA, Course, course
 from loopwright.rollout.decision import Decision, Ground, Interval
 from loopwright.rollout.moving import Standing
 from loopwright.rollout.plan import Plan
-from loopwright.rollout.state import SHADOW, Hold, ReleaseState
+from loopwright.rollout.state import SHADOW, Compared, Hold, ReleaseState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Page:
     grounds: Sequence[Ground]
     intervals: Sequence[Interval]
     outcomes: Sequence[str]
-    """A sentence each: what the interval says."""
+    """A sentence each, of all that the plan names: what the interval says, or how few values there are."""
     disagreements: Sequence[str]
     """Where an outcome says one thing and the quality on labels another."""
     decisions: Sequence[Decision]
@@ -55,7 +55,7 @@ def page(standing: Standing, now: datetime, challenger: Version | None = None) -
         holds=state.holds,
         grounds=found,
         intervals=intervals,
-        outcomes=[_said(one) for one in intervals],
+        outcomes=list(_outcomes(follows, state, intervals)),
         disagreements=list(_disagreements(follows, state, intervals)),
         decisions=state.decisions,
         known_until=state.known_until,
@@ -73,9 +73,23 @@ def _stage(follows: Course, state: ReleaseState) -> str:
     return f"stage {state.stage + 1} of {len(follows.stages)}: it answers {100 * state.share:.3g} % of the units"
 
 
+def _outcomes(follows: Course, state: ReleaseState, intervals: Sequence[Interval]) -> Iterator[str]:
+    found = {one.name: one for one in state.outcomes}
+    yield from (_said(one) or _few(state, found[one.name]) for one in intervals)
+    for name in (*follows.bigger_is_better, *follows.smaller_is_better):
+        if name not in found:
+            yield _few(state, Compared(name=name))
+
+
+def _few(state: ReleaseState, one: Compared) -> str:
+    told = f"{one.challenger.count:,} of v{state.challenger}, {one.champion.count:,} of v{state.champion}"
+    return f"{one.name}: too few mature values yet ({told})"
+
+
 def _said(one: Interval) -> str:
+    """Empty where there is no interval yet."""
     if one.low is None or one.high is None:
-        return f"{one.name}: too few units to say anything"
+        return ""
     told = f"between {one.low:+.4g} and {one.high:+.4g} with the challenger (alpha {one.alpha:.3g})"
     if one.low > 0:
         return f"{one.name} is higher: {told}"

@@ -27,7 +27,7 @@ class Again:
     verdict: str
     """As it was."""
     difference: str
-    """What comes out otherwise; empty where all is the same."""
+    """What comes out otherwise; empty where all is the same. Other code may say the same in other words."""
     is_same_code: bool
     is_decided: bool = True
     """False of what nobody decided: a route that was changed by hand."""
@@ -67,11 +67,15 @@ def _again(event: Event, release: Release) -> Again:
         )
     then = restored(Decision, data["decision"])
     now = _decided(data, release, then)
+    is_same_code = then.code == code_version()
+    passed = {"code"} if is_same_code else {"code", "reason"}
     changed = {
-        name: (was, plain(now)[name]) for name, was in plain(then).items() if name != "code" and plain(now)[name] != was
+        name: (was, plain(now)[name])
+        for name, was in plain(then).items()
+        if name not in passed and plain(now)[name] != was
     }
     told = "; ".join(f"{name} was {was!r} and is {comes!r}" for name, (was, comes) in changed.items())
-    return Again(at=then.at, verdict=then.verdict.value, difference=told, is_same_code=then.code == code_version())
+    return Again(at=then.at, verdict=then.verdict.value, difference=told, is_same_code=is_same_code)
 
 
 def _decided(data: Mapping[str, Any], release: Release, then: Decision) -> Decision:
