@@ -288,7 +288,7 @@ def open(  # noqa: A001 - reads as lw.open()
     """Open the workspace of a project folder, making it at first use.
 
     Raises SettingsError, StoreTooNew (made by a newer Loopwright) and StoreUnavailable (not a folder, no rights, or
-    not there with `create=False`).
+    not there with `create=False`, unless what is known of the project lies elsewhere: `metadata_url`).
 
     >>> with open(getfixture("tmp_path")) as system:
     ...     system.workspace.name, system.stores.runs.list()
@@ -297,7 +297,8 @@ def open(  # noqa: A001 - reads as lw.open()
     project = Path(folder).resolve()
     settings = _with_clock(settings_table.load(project, flags), project)
     workspace = _place(settings, project, "workspace")
-    _prepare(workspace, project, create=create)
+    is_elsewhere = bool(settings.text("metadata_url"))  # what is known of the project: this is another machine's folder
+    _prepare(workspace, project, create=create or is_elsewhere)
     clock = clock or clock_of(settings)
     return System(folder=project, workspace=workspace, settings=settings, clock=clock, actor=whoami())
 

@@ -42,10 +42,12 @@ def project(tmp_path: Path, models: list[Trained]) -> Iterator[Project]:
 
 @dataclass
 class Hammer:
-    """Clients that keep their connections and hardly pause. A refused connection ends one: nobody is there."""
+    """Clients that hardly pause, and keep their connections unless told not to. A refused connection ends one: nobody
+    is there."""
 
     project: Project
     clients: int = 4
+    keeps: bool = True
     answered: list[tuple[str, int]] = field(default_factory=list)
     failed: list[tuple[float, float, str]] = field(default_factory=list)
     """When the connection was opened, when it failed, and how."""
@@ -91,7 +93,7 @@ class Hammer:
             self.answered.append((content["prediction"]["id"], content["prediction"]["version"]))
         else:
             self.failed.append((opened, time.monotonic(), str(content)))
-        if answer.will_close:
+        if answer.will_close or not self.keeps:
             raise StopIteration
         time.sleep(0.002)  # leaves the processor to those that start
 
@@ -170,9 +172,11 @@ def test_routes_that_change_and_workers_that_roll_cost_no_request(project: Proje
     assert events(project, "WorkerRecycled") == []
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_gateway_that_drains_fails_no_request_and_waits_for_no_half_of_one(project: Project, workers: str) -> None:
-    with served(project, "--workers", workers), Hammer(project) as hammer:
+@pytest.mark.parametrize(("workers", "keeps"), [("1", True), ("2", True), ("1", False), ("2", False)])
+def test_a_gateway_that_drains_fails_no_request_and_waits_for_no_half_of_one(
+    project: Project, workers: str, keeps: bool
+) -> None:
+    with served(project, "--workers", workers), Hammer(project, clients=8, keeps=keeps) as hammer:
         host, _, port = project.url.removeprefix("http://").partition(":")
         half = socket.create_connection((host, int(port)))
         half.sendall(b"POST /v1/loops/flights/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")

@@ -23,3 +23,9 @@ def test_from_the_folder_above_a_project_the_way_in_is_told(tmp_path: Path, monk
 def test_where_no_project_is_near_a_run_makes_one(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="run a pipeline"):
         system.open(tmp_path, create=False)
+
+
+def test_another_machine_of_a_project_needs_no_workspace_of_its_own_before(tmp_path: Path) -> None:
+    elsewhere = {"metadata_url": f"sqlite:///{tmp_path / 'shared.db'}"}
+    with system.open(tmp_path / "here", flags=elsewhere, create=False) as opened:
+        assert opened.stores.runs.list() == []

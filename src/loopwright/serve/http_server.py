@@ -92,17 +92,24 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._hub.is_draining = True
         self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
-        loop = asyncio.get_running_loop()
+        await self._close(sockets or [])
+        await self._drain(asyncio.get_running_loop().time)
+        await super().shutdown(sockets=[])
+
+    async def _close(self, own: Sequence[socket.socket]) -> None:
+        """Take no connections but those that wait. A server closes its socket in its own time, and what waits there
+        then is lost: so a copy is kept open until it has, and is closed in the moment in which nobody waits."""
+        loop, kept = asyncio.get_running_loop(), [one.dup() for one in own]
         for server in self.servers:
             server.close()
-        for one in [*(sockets or []), *self._others]:
-            with suppress(OSError):  # closed with its server
-                self._take(loop, one)
-                one.close()
+        await asyncio.sleep(_LOOK_SECONDS)
+        for one in own:
+            one.close()
+        for one in [*kept, *self._others]:
+            self._take(loop, one)
+            one.close()
         if self._taken:
             await asyncio.wait(self._taken)
-        await self._drain(loop.time)
-        await super().shutdown(sockets=[])
 
     async def _drain(self, now: Callable[[], float]) -> None:
         begun = now()

@@ -20,18 +20,25 @@ def listen(host: str, port: int, workers: int = 1, *, option: str = "--port") ->
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        first = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        first = _open((host, port), family)
         if workers == 1:
             return [first]
         address = first.getsockname()[:2]
         first.close()  # who shares a port must say so before it is bound; that it was free is known now
-        return [socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=True) for _ in range(workers)]
+        return [_open(address, family, is_shared=True) for _ in range(workers)]
     except OSError as error:
         raise StoreUnavailable(
             f"the port {port} cannot be had: {os.strerror(error.errno) if error.errno else error.strerror}",
             where=host,
             fix=f"choose another with {option}, or 0 for a free one",
         ) from error
+
+
+def _open(address: tuple[str, int], family: socket.AddressFamily, *, is_shared: bool = False) -> socket.socket:
+    """Nobody ever waits at it, for a worker looks at those of others, too, also before these have begun."""
+    made = socket.create_server(address, family=family, backlog=_BACKLOG, reuse_port=is_shared)
+    made.setblocking(False)
+    return made
 
 
 def reserve(host: str, port: int, *, option: str = "--port") -> socket.socket:
