@@ -112,16 +112,20 @@ def cancel(run_id: str, because: str, project: Path | None, flags: tuple[str, ..
 @words.command(words.root, "events", example="lw events --run last")
 @click.option("--run", "run_id", metavar="RUN", help="Only what happened to this run.")
 @click.option(
-    "--after", type=click.IntRange(0, 2**62), default=0, metavar="NUMBER", help="Only what came after this event."
+    "--after",
+    type=click.IntRange(0, 2**62),
+    metavar="NUMBER",
+    help="The first that came after this event. [default: the newest]",
 )
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="How many.")
 def events(
-    run_id: str | None, after: int, limit: int, project: Path | None, flags: tuple[str, ...], as_json: bool
+    run_id: str | None, after: int | None, limit: int, project: Path | None, flags: tuple[str, ...], as_json: bool
 ) -> None:
     """Print the audit trail: who did what, when and why."""
     opened = words.opened(project, flags)
     subject = f"run:{opened.stores.runs.get(run_id).id}" if run_id else None
-    trail = opened.stores.events.list(subject=subject, after=after, limit=limit)
+    found = opened.stores.events.list(subject=subject, after=after or 0, limit=limit, newest_first=after is None)
+    trail = found[::-1] if after is None else found
     if as_json:
         words.print_json([asdict(event) for event in trail])
         return
@@ -130,6 +134,13 @@ def events(
         for e in trail
     ]
     click.echo(text.columns(rows, ["#", "AT (UTC)", "EVENT", "SUBJECT", "BY", "WHAT", "WHY"]))
+    if len(trail) == limit:
+        beside = (
+            "the newest; from the first on: lw events --after 0"
+            if after is None
+            else f"more: --after {trail[-1].number}"
+        )
+        click.echo(f"{limit:,} events, {beside}")
 
 
 def _row(opened: System, run: Run, counts: dict[str, int]) -> list[str]:
