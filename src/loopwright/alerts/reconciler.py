@@ -132,7 +132,7 @@ class Alerts:
         """What is due, each recorded before the next one goes. Who was not reached is not tried again in this pass:
         one way that does not answer keeps the others waiting once."""
         recipients, sent, down = {one.name: one for one in config.recipients}, 0, set[str]()
-        for message in in_turn(ledger.outbox, now):
+        for message in _in_turn(ledger.outbox, now):
             if message.to in down:
                 continue
             after = self._tried(message, recipients.get(message.to), now)
@@ -164,7 +164,7 @@ class Alerts:
         return replace(message, attempts=message.attempts + 1, due_at=now + rest)
 
 
-def in_turn(outbox: Sequence[Message], now: datetime) -> list[Message]:
+def _in_turn(outbox: Sequence[Message], now: datetime) -> list[Message]:
     """What goes out now, the most urgent first; of one incident to one recipient in the order of making, for an end
     that came before its beginning would leave it open for ever."""
     lines: dict[tuple[str, str], list[Message]] = {}
